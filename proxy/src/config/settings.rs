@@ -1,0 +1,60 @@
+//! What a process is started with.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::Snapshot;
+
+/// Everything that is fixed while the process runs.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    pub listeners: Vec<ListenerSettings>,
+    /// Worker threads, at least 1.
+    pub workers: usize,
+    /// Pin worker `n` to the `n`th CPU this process may run on.
+    pub pin: bool,
+    pub io_driver: IoDriver,
+    /// Where `/live`, `/ready`, `/startup`, `/metrics` and `/config` are served; `None`: nowhere.
+    pub admin: Option<SocketAddr>,
+    /// Names this deployment in `Proxy-Status` and `Cache-Status` (RFC 9209 section 2).
+    pub name: String,
+    /// What requests are judged by until the first change.
+    pub snapshot: Arc<Snapshot>,
+}
+
+/// One address the proxy accepts on, and the app behind it.
+#[derive(Debug, Clone)]
+pub struct ListenerSettings {
+    /// Port 0 asks the kernel for a free one.
+    pub address: SocketAddr,
+    /// `None`: plain HTTP.
+    pub tls: Option<TlsSettings>,
+    pub upstream: UpstreamSettings,
+}
+
+/// Certificates of one TLS listener; the client's SNI chooses, the first serves who sends none or an unknown one.
+#[derive(Debug, Clone)]
+pub struct TlsSettings {
+    /// Pairs of PEM files: certificate chain (leaf first) and private key (PKCS #8, PKCS #1 or SEC1).
+    pub certificates: Vec<(PathBuf, PathBuf)>,
+}
+
+/// The app: an `http://` origin.
+#[derive(Debug, Clone)]
+pub struct UpstreamSettings {
+    /// `host:port` as written; the `Host` of a request that came without one (HTTP/1.0).
+    pub authority: String,
+    /// What the authority resolved to at the start, in the resolver's order; never empty. A connect tries them in turn.
+    pub addresses: Vec<SocketAddr>,
+}
+
+/// Which kernel interface moves the bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IoDriver {
+    /// Tries `io_uring`, falls back to `epoll`, and says which and why.
+    Auto,
+    Epoll,
+    IoUring,
+    IoUringSqpoll,
+}

@@ -1,0 +1,96 @@
+//! What a request is judged by: one immutable value, swapped as a whole.
+
+use std::time::Duration;
+
+/// The effective policy of this process, resolved. A worker picks up the newest for each request.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    /// Rises with each change; 0 is what the process started with.
+    pub generation: u64,
+    /// In order; the first whose [`Match`] holds wins.
+    pub routes: Vec<Route>,
+    /// Used where no route matches.
+    pub policy: RoutePolicy,
+    /// The effective policy with the origin of each field, as `/config` and `check` show it.
+    pub dump: serde_json::Value,
+}
+
+/// A match and the policy of the requests that it holds for (already merged over the defaults).
+#[derive(Debug, Clone)]
+pub struct Route {
+    pub matcher: Match,
+    pub policy: RoutePolicy,
+}
+
+/// All that is given must hold. Compared byte for byte with what was received; only host and field names ignore case.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Match {
+    pub method: Option<String>,
+    /// Without port, lower case.
+    pub host: Option<String>,
+    /// The whole path, without query.
+    pub path: Option<String>,
+    /// `/reports` holds for `/reports` and `/reports/x`, not for `/reportsx`; a prefix that ends in `/` holds for all below it.
+    pub path_prefix: Option<String>,
+    /// Name (lower case) and the exact value; `None` for the value: the field is present.
+    pub header: Option<(String, Option<String>)>,
+}
+
+/// What the data path needs to know of a policy.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RoutePolicy {
+    pub timeouts: Timeouts,
+    pub limits: Limits,
+    pub forwarded: Forwarded,
+}
+
+/// One name for each wait. `None`: no limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    /// Start of a connect to connected.
+    pub connect: Duration,
+    /// Accept to handshake done.
+    pub tls_handshake: Duration,
+    /// First byte of a head (or accept) to the whole head.
+    pub request_headers: Duration,
+    /// No byte of a request body.
+    pub request_body_idle: Duration,
+    /// Asked for a permit to got one.
+    pub queue: Duration,
+    /// Request sent to the final head of the response.
+    pub response_headers: Option<Duration>,
+    /// Whole head to the last byte of the answer.
+    pub request: Option<Duration>,
+    /// No byte either way.
+    pub stream_idle: Duration,
+    /// Keep-alive idle, downstream.
+    pub connection_idle: Duration,
+    /// Keep-alive idle, upstream: the upper bound of what is learned.
+    pub upstream_idle: Duration,
+    /// Age at which a connection is not reused.
+    pub max_connection_age: Option<Duration>,
+}
+
+/// Bounds on what one client may ask of the proxy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// A head, request line included (431; 414 where the request line alone is larger).
+    pub head_bytes: usize,
+    /// Field lines of a head (431).
+    pub head_fields: usize,
+    /// A request body (413). `None`: no limit.
+    pub request_body_bytes: Option<u64>,
+    /// Open downstream connections of the process.
+    pub connections: usize,
+}
+
+/// What is told to the app of who asked: X-Forwarded-*, Forwarded, Via.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Forwarded {
+    /// Ours is appended to what came.
+    Append,
+    /// What came is removed, ours is set.
+    Replace,
+    /// Nothing is added, what came stays.
+    Off,
+}

@@ -1,0 +1,90 @@
+//! Faults: every way a request can fail, and the one table that says what the client, the log and the metric see of it.
+
+use crate::timeouts::Timer;
+
+/// What went wrong, on which side is part of the name. `detail` is for people: it says what was seen and, where known, the rule it broke.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fault {
+    pub kind: Kind,
+    pub detail: &'static str,
+}
+
+/// The kinds of [`Fault`]. Order is that of the metric's series.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A malformed request, or one that two parsers could read differently.
+    Malformed,
+    /// The request line is over the limit.
+    TargetTooLong,
+    /// The head is over the limit, in bytes or fields.
+    HeadTooLarge,
+    /// The request body is over the limit.
+    BodyTooLarge,
+    /// An expectation other than 100-continue.
+    ExpectationFailed,
+    /// A transfer coding or a method that a gateway does not carry (CONNECT).
+    NotImplemented,
+    /// An HTTP version other than 1.0 and 1.1.
+    VersionNotSupported,
+    /// The client left, or broke off in its body.
+    ClientGone,
+    /// The app refused the connection, or could not be reached.
+    ConnectFailed,
+    /// The app closed or reset before the head of its answer.
+    UpstreamClosed,
+    /// The app sent what is no HTTP/1.x response, or one that two parsers could read differently.
+    UpstreamGarbage,
+    /// The app broke off inside the body of its answer; the client's connection is broken off too.
+    UpstreamBrokenOff,
+    /// A timer ran out.
+    TimedOut(Timer),
+    /// A file descriptor, a port or memory could not be had.
+    Resources,
+    /// The worker of this request panicked in it.
+    Internal,
+}
+
+impl Kind {
+    /// How many series the metric has: one for each kind, timers counted once here and by name in their own metric.
+    pub const COUNT: usize = 15;
+
+    /// Position in the metric's array, and the label's value.
+    pub fn index(self) -> usize {
+        match self {
+            Kind::Malformed => 0,
+            Kind::TargetTooLong => 1,
+            Kind::HeadTooLarge => 2,
+            Kind::BodyTooLarge => 3,
+            Kind::ExpectationFailed => 4,
+            Kind::NotImplemented => 5,
+            Kind::VersionNotSupported => 6,
+            Kind::ClientGone => 7,
+            Kind::ConnectFailed => 8,
+            Kind::UpstreamClosed => 9,
+            Kind::UpstreamGarbage => 10,
+            Kind::UpstreamBrokenOff => 11,
+            Kind::TimedOut(_) => 12,
+            Kind::Resources => 13,
+            Kind::Internal => 14,
+        }
+    }
+
+    /// Label values in the order of [`Kind::index`].
+    pub const LABELS: [&'static str; Kind::COUNT] = [
+        "malformed",
+        "target_too_long",
+        "head_too_large",
+        "body_too_large",
+        "expectation_failed",
+        "not_implemented",
+        "version_not_supported",
+        "client_gone",
+        "connect_failed",
+        "upstream_closed",
+        "upstream_garbage",
+        "upstream_broken_off",
+        "timed_out",
+        "resources",
+        "internal",
+    ];
+}

@@ -1,0 +1,72 @@
+//! Counters of one worker: written by that worker alone, read by anyone, so neither side waits or contends.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// A number that only grows. One writer: a plain load and store, no locked instruction.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    pub fn add(&self, n: u64) {
+        self.0.store(self.0.load(Relaxed).wrapping_add(n), Relaxed);
+    }
+
+    pub fn sum(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
+/// A number that rises and falls. One writer, as [`Counter`].
+#[derive(Debug, Default)]
+pub struct Gauge(AtomicU64);
+
+impl Gauge {
+    pub fn rise(&self) {
+        self.0.store(self.0.load(Relaxed).wrapping_add(1), Relaxed);
+    }
+
+    pub fn fall(&self) {
+        self.0.store(self.0.load(Relaxed).wrapping_sub(1), Relaxed);
+    }
+
+    pub fn now(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
+/// What one worker counts. Names and meanings are those of `/metrics` (see `admin::metrics`).
+#[derive(Debug, Default)]
+pub struct WorkerCounters {
+    /// Downstream connections accepted.
+    pub connections: Counter,
+    /// Downstream connections open now.
+    pub connections_open: Gauge,
+    /// TLS handshakes that ended well, and not.
+    pub tls_handshakes: Counter,
+    pub tls_handshake_failures: Counter,
+    /// Requests whose head was read whole and was well-formed.
+    pub requests: Counter,
+    /// Requests between their whole head and the last byte of their answer.
+    pub requests_active: Gauge,
+    /// Answers by the class of their status: index 0 is 1xx (101 and interim), index 4 is 5xx. Those that we made ourselves count too.
+    pub responses: [Counter; 5],
+    /// Requests sent to an upstream, replays included.
+    pub upstream_requests: Counter,
+    /// Upstream connections opened; requests that found a warm one.
+    pub upstream_connects: Counter,
+    pub upstream_connect_failures: Counter,
+    pub upstream_reused: Counter,
+    pub upstream_connections_open: Gauge,
+    pub upstream_connections_idle: Gauge,
+    /// Requests sent once more because a reused connection had gone stale.
+    pub upstream_replays: Counter,
+    /// Tasks that panicked; each cost its own connection only.
+    pub panics: Counter,
+    /// Faults by [`crate::fault::Kind`], at `Kind::index`.
+    pub faults: [Counter; crate::fault::Kind::COUNT],
+    /// Timeouts by [`crate::timeouts::Timer`], in the order of `Timer::ALL`.
+    pub timeouts: [Counter; crate::timeouts::Timer::COUNT],
+    /// Body bytes: from clients, to clients.
+    pub bytes_received: Counter,
+    pub bytes_sent: Counter,
+}

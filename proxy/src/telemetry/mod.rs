@@ -1,0 +1,7 @@
+//! Telemetry: what happened, as numbers. In: increments by the worker that saw it. Out: sums, read by the control thread alone.
+//!
+//! Must not know: control flow. Nothing here returns a value that a request depends on.
+
+mod counters;
+
+pub use counters::{Counter, Gauge, WorkerCounters};
