@@ -1,0 +1,158 @@
+//! Which certificate a TLS listener shows.
+//!
+//! In: [`TlsSettings`]. Out: an `Arc<rustls::ServerConfig>` for all workers, and for `/metrics` when each certificate ends.
+//! The set behind it can be swapped while connections are served ([`Certificates::reload`]); a handshake sees one set or the other.
+//! Must not know: sockets, listeners, HTTP. Files are read at the start and at a reload, by the control side; a handshake reads memory.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use arc_swap::ArcSwap;
+use rustls::ServerConfig;
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+
+use super::pair::{CertError, Pair, Problem};
+use crate::config::TlsSettings;
+
+/// What we speak behind TLS. A client that offers ALPN and none of these is refused (RFC 7301 section 3.2).
+const ALPN: [&[u8]; 2] = [b"http/1.1", b"http/1.0"];
+
+/// The certificates of one TLS listener.
+#[derive(Debug)]
+pub struct Certificates {
+    settings: TlsSettings,
+    provider: Arc<CryptoProvider>,
+    set: ArcSwap<Set>,
+}
+
+/// When the certificate in a file ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expiry {
+    pub file: PathBuf,
+    /// Unix seconds.
+    pub not_after: i64,
+}
+
+/// What is swapped as a whole.
+#[derive(Debug)]
+struct Set {
+    /// In the order of the settings, never empty; the first is the default.
+    pairs: Vec<Pair>,
+    /// Indices into `pairs`, in their order, by exact name.
+    exact: HashMap<String, Vec<usize>>,
+    /// The same for `*.parent`, by parent.
+    wildcard: HashMap<String, Vec<usize>>,
+}
+
+impl Certificates {
+    /// Reads all pairs. One that has expired or is not yet valid is served all the same: [`Certificates::warnings`] tells.
+    pub fn load(settings: &TlsSettings) -> Result<Arc<Certificates>, CertError> {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let set = ArcSwap::from_pointee(Set::load(settings, &provider)?);
+        Ok(Arc::new(Certificates { settings: settings.clone(), provider, set }))
+    }
+
+    /// Reads the files again. On an error the present set stays in force.
+    pub fn reload(&self) -> Result<(), CertError> {
+        self.set.store(Arc::new(Set::load(&self.settings, &self.provider)?));
+        Ok(())
+    }
+
+    /// TLS 1.2 and 1.3. Resumption is by tickets alone: workers share no session cache, and the ticket keys rotate (every 6 hours).
+    pub fn server_config(self: &Arc<Self>) -> Result<Arc<ServerConfig>, rustls::Error> {
+        let mut config = ServerConfig::builder_with_provider(self.provider.clone())
+            .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
+            .with_no_client_auth()
+            .with_cert_resolver(self.clone());
+        config.alpn_protocols = ALPN.iter().map(|name| name.to_vec()).collect();
+        config.ticketer = aws_lc_rs::Ticketer::new()?;
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        Ok(Arc::new(config))
+    }
+
+    /// One for each pair, in the order of the settings.
+    pub fn expiries(&self) -> Vec<Expiry> {
+        let set = self.set.load();
+        let files = self.settings.certificates.iter();
+        files
+            .zip(&set.pairs)
+            .map(|((file, _), pair)| Expiry { file: file.clone(), not_after: pair.not_after })
+            .collect()
+    }
+
+    /// What clients will object to, in sentences for the log.
+    pub fn warnings(&self, now: SystemTime) -> Vec<String> {
+        let now = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs().cast_signed());
+        let set = self.set.load();
+        let files = self.settings.certificates.iter();
+        files
+            .zip(&set.pairs)
+            .filter_map(|((file, _), pair)| pair.objection(now).map(|why| format!("{}: {why}", file.display())))
+            .collect()
+    }
+}
+
+impl Pair {
+    fn objection(&self, now: i64) -> Option<String> {
+        if now > self.not_after {
+            let days = (now - self.not_after) / 86_400;
+            Some(format!("the certificate expired {days} days ago, clients will refuse it; renew it"))
+        } else if now < self.not_before {
+            Some("the certificate is not yet valid, clients will refuse it; check this machine's clock".to_owned())
+        } else {
+            None
+        }
+    }
+}
+
+impl Set {
+    fn load(settings: &TlsSettings, provider: &CryptoProvider) -> Result<Set, CertError> {
+        let files = settings.certificates.iter();
+        let pairs: Vec<Pair> = files.map(|(cert, key)| Pair::load(cert, key, provider)).collect::<Result<_, _>>()?;
+        if pairs.is_empty() {
+            return Err(CertError { file: PathBuf::new(), problem: Problem::NoPair });
+        }
+        let (mut exact, mut wildcard) = (HashMap::<String, Vec<usize>>::new(), HashMap::<String, Vec<usize>>::new());
+        for (index, pair) in pairs.iter().enumerate() {
+            for name in &pair.names {
+                match name.strip_prefix("*.") {
+                    Some(parent) => wildcard.entry(parent.to_owned()).or_default().push(index),
+                    None => exact.entry(name.clone()).or_default().push(index),
+                }
+            }
+        }
+        Ok(Set { pairs, exact, wildcard })
+    }
+
+    /// Pairs for this name, best first: those with the very name, else those with a wildcard for its first label (RFC 9525 section 6.3).
+    fn named(&self, name: &str) -> Option<&[usize]> {
+        let wildcard = || self.wildcard.get(name.split_once('.')?.1);
+        self.exact.get(name).or_else(wildcard).map(Vec::as_slice)
+    }
+
+    /// Of the pairs for this name (all, where there is none) the first that `can_sign`; where none can, the first, and rustls says why not.
+    fn choose(&self, name: Option<&str>, can_sign: impl Fn(&CertifiedKey) -> bool) -> Option<Arc<CertifiedKey>> {
+        let chosen = match name.and_then(|name| self.named(name)) {
+            Some(named) => {
+                let mut pairs = named.iter().filter_map(|&index| self.pairs.get(index));
+                pairs.clone().find(|pair| can_sign(&pair.key)).or(pairs.next())
+            }
+            None => self.pairs.iter().find(|pair| can_sign(&pair.key)).or(self.pairs.first()),
+        };
+        chosen.map(|pair| pair.key.clone())
+    }
+}
+
+impl ResolvesServerCert for Certificates {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let name = hello.server_name().map(str::to_ascii_lowercase);
+        self.set.load().choose(name.as_deref(), |key| key.key.choose_scheme(hello.signature_schemes()).is_some())
+    }
+}
+
+#[cfg(test)]
+mod tests;

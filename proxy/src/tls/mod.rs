@@ -1,0 +1,9 @@
+//! TLS termination. In: certificate files, bytes of a connection. Out: a `rustls::ServerConfig` shared by all workers, plain bytes.
+//!
+//! Must not know: HTTP, routes.
+
+mod certs;
+mod pair;
+
+pub use certs::{Certificates, Expiry};
+pub use pair::{CertError, Problem};
