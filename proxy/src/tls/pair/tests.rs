@@ -99,7 +99,7 @@ fn forbidden_file_is_refused_with_the_cure() {
     let (cert, key) = made();
     let files = Files::new();
     let (cert, key) = (files.write("cert.pem", cert), files.write("key.pem", key));
-    fs::set_permissions(&key, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o000)).unwrap();
     if fs::read(&key).is_ok() {
         // Root reads everything; what a user would see is this.
         let error = Problem::PermissionDenied.of(&key);

@@ -1,0 +1,188 @@
+//! `/metrics`: the workers' counters summed, the process, the build.
+//!
+//! Names are a promise to dashboards and alerts. Labels are bounded by enums or by the configuration, never by what a client sends.
+
+use super::process::Process;
+use super::routes::Proxy;
+use super::text::{Kind, Text};
+use crate::fault;
+use crate::telemetry::WorkerCounters;
+use crate::timeouts::Timer;
+
+/// Series of the certificate metric; beyond it those that end soonest stay.
+const CERTIFICATES_MAX: usize = 32;
+
+pub(super) fn render(proxy: &Proxy) -> String {
+    let mut text = Text::default();
+    let sums = Sums(proxy);
+    build(&mut text, proxy);
+    downstream(&mut text, &sums);
+    upstream(&mut text, &sums);
+    faults(&mut text, &sums);
+    certificates(&mut text, proxy);
+    process(&mut text, &Process::now());
+    text.into_string()
+}
+
+/// Sums over the workers, each number read when it is written.
+struct Sums<'a>(&'a Proxy);
+
+impl Sums<'_> {
+    fn of(&self, number: impl Fn(&WorkerCounters) -> u64) -> u64 {
+        self.0.counters.iter().map(|worker| number(worker)).fold(0, u64::wrapping_add)
+    }
+}
+
+fn build(text: &mut Text, proxy: &Proxy) {
+    text.family("slipstream_build_info", Kind::Gauge, "The version that runs; always 1.")
+        .series(&[("version", env!("CARGO_PKG_VERSION"))], 1);
+    text.family("slipstream_io_driver", Kind::Gauge, "The kernel interface in use and why; always 1.")
+        .series(&[("driver", proxy.driver.name), ("reason", &proxy.driver.reason)], 1);
+    text.gauge("slipstream_workers", "Worker threads.", proxy.counters.len());
+    text.gauge(
+        "slipstream_config_generation",
+        "Generation of the configuration in force; 0 is what the process started with.",
+        proxy.snapshot.load().generation,
+    );
+}
+
+fn downstream(text: &mut Text, sums: &Sums<'_>) {
+    text.counter(
+        "slipstream_downstream_connections_total",
+        "Connections accepted from clients.",
+        sums.of(|worker| worker.connections.sum()),
+    );
+    text.gauge(
+        "slipstream_downstream_connections_open",
+        "Connections of clients open now.",
+        sums.of(|worker| worker.connections_open.now()),
+    );
+    let mut handshakes =
+        text.family("slipstream_tls_handshakes_total", Kind::Counter, "TLS handshakes by how they ended.");
+    handshakes.series(&[("result", "ok")], sums.of(|worker| worker.tls_handshakes.sum()));
+    handshakes.series(&[("result", "failed")], sums.of(|worker| worker.tls_handshake_failures.sum()));
+
+    text.counter(
+        "slipstream_requests_total",
+        "Requests whose head was read whole and was well-formed.",
+        sums.of(|worker| worker.requests.sum()),
+    );
+    text.gauge(
+        "slipstream_requests_active",
+        "Requests between their whole head and the last byte of their answer.",
+        sums.of(|worker| worker.requests_active.now()),
+    );
+    let mut responses = text.family(
+        "slipstream_responses_total",
+        Kind::Counter,
+        "Responses by class of status, those made by the proxy included.",
+    );
+    for (index, class) in ["1xx", "2xx", "3xx", "4xx", "5xx"].into_iter().enumerate() {
+        responses.series(&[("class", class)], sums.of(|worker| worker.responses[index].sum()));
+    }
+    text.counter(
+        "slipstream_request_body_bytes_total",
+        "Bytes of request bodies received from clients.",
+        sums.of(|worker| worker.bytes_received.sum()),
+    );
+    text.counter(
+        "slipstream_response_body_bytes_total",
+        "Bytes of response bodies sent to clients.",
+        sums.of(|worker| worker.bytes_sent.sum()),
+    );
+}
+
+fn upstream(text: &mut Text, sums: &Sums<'_>) {
+    text.counter(
+        "slipstream_upstream_requests_total",
+        "Requests sent to the app, replays included.",
+        sums.of(|worker| worker.upstream_requests.sum()),
+    );
+    text.counter(
+        "slipstream_upstream_reuses_total",
+        "Requests to the app that found a warm connection.",
+        sums.of(|worker| worker.upstream_reused.sum()),
+    );
+    text.counter(
+        "slipstream_upstream_replays_total",
+        "Requests sent once more because a reused connection had gone stale.",
+        sums.of(|worker| worker.upstream_replays.sum()),
+    );
+    text.counter(
+        "slipstream_upstream_connections_total",
+        "Connections opened to the app.",
+        sums.of(|worker| worker.upstream_connects.sum()),
+    );
+    text.counter(
+        "slipstream_upstream_connect_failures_total",
+        "Attempts to connect to the app that failed.",
+        sums.of(|worker| worker.upstream_connect_failures.sum()),
+    );
+    text.gauge(
+        "slipstream_upstream_connections_open",
+        "Connections to the app open now.",
+        sums.of(|worker| worker.upstream_connections_open.now()),
+    );
+    text.gauge(
+        "slipstream_upstream_connections_idle",
+        "Connections to the app that wait for a request.",
+        sums.of(|worker| worker.upstream_connections_idle.now()),
+    );
+}
+
+fn faults(text: &mut Text, sums: &Sums<'_>) {
+    let mut faults = text.family("slipstream_faults_total", Kind::Counter, "Requests that failed, by kind of fault.");
+    for (index, kind) in fault::Kind::LABELS.into_iter().enumerate() {
+        faults.series(&[("kind", kind)], sums.of(|worker| worker.faults[index].sum()));
+    }
+    let mut timeouts =
+        text.family("slipstream_timeouts_total", Kind::Counter, "Waits that ran out, by the name of the timeout.");
+    for (index, timer) in Timer::ALL.into_iter().enumerate() {
+        timeouts.series(&[("timeout", timer.name())], sums.of(|worker| worker.timeouts[index].sum()));
+    }
+    text.counter(
+        "slipstream_panics_total",
+        "Tasks that panicked; each cost its own connection only.",
+        sums.of(|worker| worker.panics.sum()),
+    );
+}
+
+fn certificates(text: &mut Text, proxy: &Proxy) {
+    let mut expiries: Vec<_> = proxy.certificates.iter().flat_map(|certificates| certificates.expiries()).collect();
+    expiries.sort_by(|a, b| (a.not_after, &a.file).cmp(&(b.not_after, &b.file)));
+    // Two listeners may show the same file, and one series must not be written twice.
+    expiries.dedup();
+    if expiries.is_empty() {
+        return;
+    }
+    let name = "slipstream_tls_certificate_expiry_timestamp_seconds";
+    let mut family = text.family(name, Kind::Gauge, "When the certificate in a file ends, in seconds since 1970.");
+    for expiry in expiries.iter().take(CERTIFICATES_MAX) {
+        family.series(&[("file", &expiry.file.to_string_lossy())], expiry.not_after);
+    }
+}
+
+/// Names that Prometheus' own clients use, so that common dashboards work. What /proc does not tell is left out.
+fn process(text: &mut Text, process: &Process) {
+    if let Some(seconds) = process.cpu_seconds {
+        text.counter("process_cpu_seconds_total", "User and system CPU time spent, in seconds.", seconds);
+    }
+    if let Some(bytes) = process.resident_bytes {
+        text.gauge("process_resident_memory_bytes", "Resident memory, in bytes.", bytes);
+    }
+    if let Some(bytes) = process.virtual_bytes {
+        text.gauge("process_virtual_memory_bytes", "Virtual memory, in bytes.", bytes);
+    }
+    if let Some(fds) = process.open_fds {
+        text.gauge("process_open_fds", "Open file descriptors.", fds);
+    }
+    if let Some(fds) = process.max_fds {
+        text.gauge("process_max_fds", "The limit on open file descriptors.", fds);
+    }
+    if let Some(seconds) = process.start_time {
+        text.gauge("process_start_time_seconds", "Start of the process, in seconds since 1970.", seconds);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,99 @@
+//! The exposition as a scraper reads it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::*;
+use crate::admin::testing;
+
+/// A reader of the text format that is as strict as a linter: HELP, then TYPE, then the series of that one metric.
+fn read(text: &str) -> BTreeMap<String, f64> {
+    let (mut series, mut seen, mut current) = (BTreeMap::new(), BTreeSet::new(), String::new());
+    let mut lines = text.lines();
+    while let Some(line) = lines.next() {
+        if let Some(help) = line.strip_prefix("# HELP ") {
+            let (name, help) = help.split_once(' ').unwrap();
+            let kind = lines.next().unwrap().strip_prefix(&format!("# TYPE {name} ")).unwrap();
+            assert!(matches!(kind, "counter" | "gauge") && help.ends_with('.'), "{line}");
+            assert_eq!(name.ends_with("_total"), kind == "counter", "{name}");
+            assert!(name.starts_with("slipstream_") || name.starts_with("process_"), "{name}");
+            assert!(seen.insert(name.to_owned()), "{name} twice");
+            current = name.to_owned();
+        } else {
+            let (key, value) = line.rsplit_once(' ').unwrap();
+            assert_eq!(key.split('{').next(), Some(&*current), "{line}");
+            assert!(series.insert(key.to_owned(), value.parse().unwrap()).is_none(), "{key} twice");
+        }
+    }
+    series
+}
+
+#[test]
+fn exposition_is_well_formed_and_bounded() {
+    let series = read(&render(&testing::proxy(4)));
+    assert!(series.len() <= 150, "{} series when idle", series.len());
+}
+
+#[test]
+fn names_that_others_rely_on_are_there() {
+    let series = read(&render(&testing::proxy(1)));
+    for key in [
+        "slipstream_io_driver{driver=\"epoll\",reason=\"asked \\\"for\\\"\"}",
+        &format!("slipstream_build_info{{version=\"{}\"}}", env!("CARGO_PKG_VERSION")),
+        "slipstream_workers",
+        "slipstream_requests_total",
+        "slipstream_responses_total{class=\"2xx\"}",
+        "slipstream_upstream_requests_total",
+        "slipstream_upstream_replays_total",
+        "slipstream_timeouts_total{timeout=\"requestHeaders\"}",
+        "slipstream_faults_total{kind=\"client_gone\"}",
+        "slipstream_panics_total",
+        "process_resident_memory_bytes",
+        "process_cpu_seconds_total",
+        "process_open_fds",
+        "process_start_time_seconds",
+    ] {
+        assert!(series.contains_key(key), "{key} is missing");
+    }
+}
+
+#[test]
+fn numbers_are_summed_over_the_workers() {
+    let proxy = testing::proxy(3);
+    for (worker, n) in proxy.counters.iter().zip([1, 10, 100]) {
+        worker.requests.add(n);
+        worker.responses[1].add(n);
+        worker.requests_active.rise();
+        worker.faults[fault::Kind::ClientGone.index()].add(n);
+        worker.timeouts[0].add(n);
+    }
+    proxy.counters[0].requests_active.fall();
+    let series = read(&render(&proxy));
+    assert_eq!(series["slipstream_workers"], 3.0);
+    assert_eq!(series["slipstream_requests_total"], 111.0);
+    assert_eq!(series["slipstream_responses_total{class=\"2xx\"}"], 111.0);
+    assert_eq!(series["slipstream_responses_total{class=\"5xx\"}"], 0.0);
+    assert_eq!(series["slipstream_requests_active"], 2.0);
+    assert_eq!(series["slipstream_faults_total{kind=\"client_gone\"}"], 111.0);
+    assert_eq!(series["slipstream_timeouts_total{timeout=\"connect\"}"], 111.0);
+}
+
+#[test]
+fn certificate_of_two_listeners_is_one_series() {
+    let dir = tempfile::tempdir().unwrap();
+    let (cert, key) = (dir.path().join("a \"b\".crt"), dir.path().join("key"));
+    let made = rcgen::generate_simple_self_signed(["one.test".to_owned()]).unwrap();
+    std::fs::write(&cert, made.cert.pem()).unwrap();
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    let settings = crate::config::TlsSettings { certificates: vec![(cert, key)] };
+    let load = || crate::tls::Certificates::load(&settings).unwrap();
+
+    let mut proxy = testing::proxy(1);
+    proxy.certificates = vec![load(), load()];
+    let series = read(&render(&proxy));
+    let mut expiries =
+        series.iter().filter(|(key, _)| key.starts_with("slipstream_tls_certificate_expiry_timestamp_seconds"));
+    let (key, value) = expiries.next().unwrap();
+    assert!(key.ends_with("a \\\"b\\\".crt\"}"), "{key}");
+    assert!(*value > 1.8e9, "{value}");
+    assert!(expiries.next().is_none());
+}

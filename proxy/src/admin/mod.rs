@@ -1,0 +1,15 @@
+//! The admin server: probes, `/metrics` and `/config`, for kubelets, scrapers and people.
+//!
+//! In: a listener and a [`Proxy`] to look at. Out: answers. Runs on the control thread; it reads what the workers write and they never
+//! wait for it. Must not know: how a request is served. Limits: `server::CONNECTIONS_MAX`, [`Waits`].
+
+mod metrics;
+mod process;
+mod routes;
+mod server;
+#[cfg(test)]
+pub(crate) mod testing;
+mod text;
+
+pub use routes::Proxy;
+pub use server::{Waits, serve};

@@ -1,0 +1,89 @@
+//! What the admin server answers.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use arc_swap::ArcSwap;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Extension, Router};
+
+use super::metrics;
+use super::server::Ends;
+use crate::config::Snapshot;
+use crate::control::{Driver, Stop};
+use crate::telemetry::WorkerCounters;
+use crate::tls::Certificates;
+
+/// The proxy that is looked at.
+#[derive(Debug)]
+pub struct Proxy {
+    pub counters: Vec<Arc<WorkerCounters>>,
+    pub snapshot: Arc<ArcSwap<Snapshot>>,
+    pub driver: Driver,
+    pub certificates: Vec<Arc<Certificates>>,
+    pub ready: Arc<AtomicBool>,
+    pub stop: Arc<Stop>,
+}
+
+const PATHS: &str = "\
+/live     200 while the process runs
+/startup  200 once every worker accepts connections
+/ready    the same, and 503 again once the proxy stops
+/metrics  Prometheus text format
+/config   the policy in force and where each field comes from (from loopback only)
+";
+
+pub(super) fn router(proxy: Arc<Proxy>) -> Router {
+    Router::new()
+        .route("/live", get(async || "live\n"))
+        .route("/startup", get(startup))
+        .route("/ready", get(ready))
+        .route("/metrics", get(metrics))
+        .route("/config", get(config))
+        .fallback(async || (StatusCode::NOT_FOUND, format!("no such page; there are\n{PATHS}")))
+        .method_not_allowed_fallback(async || (StatusCode::METHOD_NOT_ALLOWED, "GET and HEAD only\n"))
+        .with_state(proxy)
+}
+
+async fn startup(State(proxy): State<Arc<Proxy>>) -> (StatusCode, &'static str) {
+    if proxy.ready.load(Ordering::Acquire) {
+        (StatusCode::OK, "started\n")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "starting: not every worker accepts connections yet\n")
+    }
+}
+
+async fn ready(State(proxy): State<Arc<Proxy>>) -> (StatusCode, &'static str) {
+    if proxy.stop.is_asked() {
+        (StatusCode::SERVICE_UNAVAILABLE, "stopping: no new connections are accepted\n")
+    } else if proxy.ready.load(Ordering::Acquire) {
+        (StatusCode::OK, "ready\n")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "starting: not every worker accepts connections yet\n")
+    }
+}
+
+async fn metrics(State(proxy): State<Arc<Proxy>>) -> Response {
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics::render(&proxy)).into_response()
+}
+
+async fn config(State(proxy): State<Arc<Proxy>>, Extension(ends): Extension<Ends>) -> Response {
+    if !ends.are_loopback() {
+        let cure = "/config is answered on loopback only: use kubectl port-forward, or curl inside the pod\n";
+        return (StatusCode::FORBIDDEN, cure).into_response();
+    }
+    let snapshot = proxy.snapshot.load();
+    let shown = serde_json::json!({
+        "generation": snapshot.generation,
+        "workers": proxy.counters.len(),
+        "ioDriver": {"name": proxy.driver.name, "reason": proxy.driver.reason},
+        "policy": snapshot.dump,
+    });
+    ([(header::CONTENT_TYPE, "application/json")], format!("{shown:#}\n")).into_response()
+}
+
+#[cfg(test)]
+mod tests;

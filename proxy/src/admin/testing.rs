@@ -1,0 +1,45 @@
+//! A proxy to look at, for tests.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+
+use super::Proxy;
+use crate::config::{Forwarded, Limits, RoutePolicy, Snapshot, Timeouts};
+use crate::control::Driver;
+
+pub(crate) fn snapshot() -> Snapshot {
+    let second = Duration::from_secs(1);
+    let timeouts = Timeouts {
+        connect: second,
+        tls_handshake: second,
+        request_headers: second,
+        request_body_idle: second,
+        queue: second,
+        response_headers: None,
+        request: None,
+        stream_idle: second,
+        connection_idle: second,
+        upstream_idle: second,
+        max_connection_age: None,
+    };
+    let limits = Limits { head_bytes: 65_536, head_fields: 128, request_body_bytes: None, connections: 100 };
+    Snapshot {
+        generation: 7,
+        routes: Vec::new(),
+        policy: RoutePolicy { timeouts, limits, forwarded: Forwarded::Append },
+        dump: serde_json::json!({"timeouts": {"connect": {"value": "1s", "from": "default"}}}),
+    }
+}
+
+pub(crate) fn proxy(workers: usize) -> Proxy {
+    Proxy {
+        counters: (0..workers).map(|_| Arc::default()).collect(),
+        snapshot: Arc::new(ArcSwap::from_pointee(snapshot())),
+        driver: Driver { name: "epoll", reason: "asked \"for\"".to_owned() },
+        certificates: Vec::new(),
+        ready: Arc::default(),
+        stop: Arc::default(),
+    }
+}

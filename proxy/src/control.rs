@@ -1,0 +1,182 @@
+//! The control thread: everything that is not a request.
+//!
+//! In: [`ControlSettings`], what the workers share with it. Out: a [`Control`], whose thread runs one tokio current-thread runtime with the
+//! admin server and, for the process that asks for it, the signals. A process may run several proxies, so nothing here is global.
+//! Must not know: requests. No worker waits for this thread: it reads their counters, and they watch [`Stop`].
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::runtime::{self, Runtime};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{Notify, oneshot};
+
+use crate::admin;
+use crate::config::Snapshot;
+use crate::telemetry::WorkerCounters;
+use crate::tls::Certificates;
+
+/// What the control thread reads of a proxy.
+#[derive(Debug)]
+pub struct ControlSettings {
+    /// Bound by the caller, so that an address in use is an error of the start.
+    pub admin: Option<TcpListener>,
+    /// One for each worker.
+    pub counters: Vec<Arc<WorkerCounters>>,
+    pub snapshot: Arc<ArcSwap<Snapshot>>,
+    pub driver: Driver,
+    /// Of each TLS listener.
+    pub certificates: Vec<Arc<Certificates>>,
+    /// Set by the workers' side once every worker accepts.
+    pub ready: Arc<AtomicBool>,
+    pub stop: Arc<Stop>,
+}
+
+/// The kernel interface in use, and why this one.
+#[derive(Debug, Clone)]
+pub struct Driver {
+    pub name: &'static str,
+    /// A word or a short sentence of a bounded set: it is a label.
+    pub reason: String,
+}
+
+/// Starts the thread. Returns once the admin server accepts.
+pub fn spawn(settings: ControlSettings) -> io::Result<Control> {
+    let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+    let handle = runtime.handle().clone();
+    let stop = settings.stop.clone();
+    let served = settings.admin.as_ref().map(TcpListener::local_addr).transpose()?;
+
+    if let Some(listener) = settings.admin {
+        listener.set_nonblocking(true)?;
+        let _context = handle.enter();
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        let proxy = admin::Proxy {
+            counters: settings.counters,
+            snapshot: settings.snapshot,
+            driver: settings.driver,
+            certificates: settings.certificates,
+            ready: settings.ready,
+            stop: settings.stop,
+        };
+        handle.spawn(admin::serve(listener, Arc::new(proxy), admin::Waits::default()));
+    }
+
+    let (end, ended) = oneshot::channel();
+    let thread = std::thread::Builder::new().name("control".to_owned()).spawn(move || run(&runtime, ended))?;
+    Ok(Control { admin: served, handle, stop, end: Some(end), thread: Some(thread) })
+}
+
+/// Until the handle says so, or is gone. Tasks that are left end with the runtime.
+fn run(runtime: &Runtime, ended: oneshot::Receiver<()>) {
+    let _ = runtime.block_on(ended);
+}
+
+/// A control thread that runs. It ends by [`Control::finish`] or by drop, and both wait for it.
+#[derive(Debug)]
+pub struct Control {
+    /// Where the admin server listens, with the port that the kernel gave.
+    pub admin: Option<SocketAddr>,
+    handle: runtime::Handle,
+    stop: Arc<Stop>,
+    end: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Control {
+    /// From here on SIGTERM and SIGINT ask this proxy to stop, and the second one ends the process at once.
+    ///
+    /// For `main` only: it takes the signals' default away from the whole process, for good.
+    pub fn stop_on_signals(&self) -> io::Result<()> {
+        let _context = self.handle.enter();
+        let signals =
+            Signals { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? };
+        self.handle.spawn(stop_on(signals, self.stop.clone()));
+        Ok(())
+    }
+
+    /// The admin server answers until here: call it when the workers have ended.
+    pub fn finish(self) {}
+}
+
+impl Drop for Control {
+    fn drop(&mut self) {
+        drop(self.end.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    /// The name of the next one, and the exit code that a shell expects of who dies of it.
+    async fn next(&mut self) -> (&'static str, i32) {
+        tokio::select! {
+            _ = self.terminate.recv() => ("SIGTERM", 128 + libc::SIGTERM),
+            _ = self.interrupt.recv() => ("SIGINT", 128 + libc::SIGINT),
+        }
+    }
+}
+
+async fn stop_on(mut signals: Signals, stop: Arc<Stop>) {
+    let (name, _) = signals.next().await;
+    tracing::info!("{name}: no new connections, requests in flight are finished; a second signal ends at once");
+    stop.ask();
+    let (name, code) = signals.next().await;
+    tracing::warn!("{name} again: ending with requests in flight");
+    std::process::exit(code);
+}
+
+/// The wish that a proxy ends. Asked once, never taken back; any thread may ask, wait or look.
+#[derive(Debug, Default)]
+pub struct Stop {
+    asked: AtomicBool,
+    tasks: Notify,
+    threads: Condvar,
+    /// Guards nothing but the moment between a look at `asked` and the wait.
+    looking: Mutex<()>,
+}
+
+impl Stop {
+    pub fn ask(&self) {
+        self.asked.store(true, Ordering::Release);
+        self.tasks.notify_waiters();
+        let _looking = self.looking.lock().unwrap_or_else(PoisonError::into_inner);
+        self.threads.notify_all();
+    }
+
+    /// One load.
+    pub fn is_asked(&self) -> bool {
+        self.asked.load(Ordering::Acquire)
+    }
+
+    /// Waits as a task of any runtime that can be woken from another thread (monoio: feature `sync`). Costs no wake-ups.
+    pub async fn asked(&self) {
+        let mut notified = std::pin::pin!(self.tasks.notified());
+        notified.as_mut().enable();
+        if !self.is_asked() {
+            notified.await;
+        }
+    }
+
+    /// Waits as a thread. True: asked.
+    pub fn wait_timeout(&self, at_most: Duration) -> bool {
+        let looking = self.looking.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.threads.wait_timeout_while(looking, at_most, |()| !self.is_asked());
+        drop(waited);
+        self.is_asked()
+    }
+}
+
+#[cfg(test)]
+mod tests;

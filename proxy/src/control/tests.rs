@@ -1,0 +1,86 @@
+//! A control thread in this process, asked over its socket as a kubelet would.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Instant;
+
+use super::*;
+
+fn idle() -> ControlSettings {
+    ControlSettings {
+        admin: Some(TcpListener::bind("127.0.0.1:0").unwrap()),
+        counters: vec![Arc::default(), Arc::default()],
+        snapshot: Arc::new(ArcSwap::from_pointee(crate::admin::testing::snapshot())),
+        driver: Driver { name: "epoll", reason: "asked for".to_owned() },
+        certificates: Vec::new(),
+        ready: Arc::default(),
+        stop: Arc::default(),
+    }
+}
+
+/// The status of a GET.
+fn status(control: &Control, path: &str) -> u16 {
+    let mut stream = TcpStream::connect(control.admin.unwrap()).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer[9..12].parse().unwrap()
+}
+
+#[test]
+fn probes_follow_the_proxy_from_start_to_stop() {
+    let settings = idle();
+    let (ready, stop) = (settings.ready.clone(), settings.stop.clone());
+    let control = spawn(settings).unwrap();
+    let probes = || ["/live", "/startup", "/ready"].map(|path| status(&control, path));
+    assert_eq!(probes(), [200, 503, 503]);
+    ready.store(true, Ordering::Release);
+    assert_eq!(probes(), [200, 200, 200]);
+    stop.ask();
+    assert_eq!(probes(), [200, 200, 503]);
+    control.finish();
+}
+
+#[test]
+fn several_run_in_one_process_and_end_apart() {
+    let (first, second) = (spawn(idle()).unwrap(), spawn(idle()).unwrap());
+    let address = first.admin.unwrap();
+    first.finish();
+    assert!(TcpStream::connect(address).is_err());
+    assert_eq!(status(&second, "/live"), 200);
+}
+
+#[test]
+fn control_without_admin_runs_and_ends_by_drop() {
+    let control = spawn(ControlSettings { admin: None, ..idle() }).unwrap();
+    assert_eq!(control.admin, None);
+    drop(control);
+}
+
+#[test]
+fn finish_does_not_wait_for_connections_that_idle() {
+    let control = spawn(idle()).unwrap();
+    let mut idle = TcpStream::connect(control.admin.unwrap()).unwrap();
+    assert_eq!(status(&control, "/live"), 200);
+    control.finish();
+    assert_eq!(idle.read(&mut [0; 1]).unwrap_or(0), 0);
+}
+
+#[test]
+fn stop_wakes_tasks_and_threads_whether_asked_before_or_after_they_wait() {
+    let stop = Arc::new(Stop::default());
+    assert!(!stop.wait_timeout(Duration::ZERO));
+    let runtime = runtime::Builder::new_current_thread().build().unwrap();
+    let long = Duration::from_secs(60);
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(|| stop.wait_timeout(long));
+        let task = scope.spawn(|| runtime.block_on(stop.asked()));
+        let begin = Instant::now();
+        stop.ask();
+        assert!(thread.join().unwrap());
+        task.join().unwrap();
+        assert!(stop.wait_timeout(long));
+        assert!(begin.elapsed() < long);
+    });
+    runtime.block_on(stop.asked());
+}

@@ -1,0 +1,93 @@
+//! The log: for people at a terminal, or JSON lines for a collector, on stderr.
+//!
+//! In: a level from the command line, `SLIPSTREAM_LOG`, `SLIPSTREAM_LOG_FORMAT`. Out: tracing's subscriber of this process, set once by
+//! `main`. A worker logs no request: what requests do is counted (`/metrics`), and a line is written for what an operator may act on.
+
+use std::fmt;
+use std::io;
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
+
+const LEVEL_DEFAULT: &str = "info";
+
+/// Sets the log up. `level` (`--log-level`) wins over `SLIPSTREAM_LOG`; a bad environment warns and is ignored, as OpenTelemetry asks of its own.
+///
+/// Shape of a level: `error|warn|info|debug|trace|off`, or directives by module (`info,slipstream_proxy::pool=debug`).
+pub fn init(level: Option<&str>) -> Result<(), BadLevel> {
+    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let mut complaints = Vec::new();
+
+    let filter = match (level, variable("SLIPSTREAM_LOG")) {
+        (Some(level), _) => parse(level)?,
+        (None, Some(level)) => parse(&level).or_else(|bad| {
+            complaints.push(format!("SLIPSTREAM_LOG: {bad}; using {LEVEL_DEFAULT}"));
+            parse(LEVEL_DEFAULT)
+        })?,
+        (None, None) => parse(LEVEL_DEFAULT)?,
+    };
+    let json = match variable("SLIPSTREAM_LOG_FORMAT").as_deref() {
+        Some("json") => true,
+        Some("text") | None => false,
+        Some(other) => {
+            complaints.push(format!("SLIPSTREAM_LOG_FORMAT: {other:?} is neither text nor json; using text"));
+            false
+        }
+    };
+
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_target(false);
+    // A second call in one process keeps the first log.
+    let _ = if json { lines.json().flatten_event(true).try_init() } else { lines.with_ansi(false).try_init() };
+    for complaint in complaints {
+        tracing::warn!("{complaint}");
+    }
+    Ok(())
+}
+
+fn parse(level: &str) -> Result<EnvFilter, BadLevel> {
+    let bad = || BadLevel { given: level.to_owned() };
+    // A lone misspelt level would be taken for the name of a module.
+    let lone = !level.contains(['=', ',', '[']);
+    if level.is_empty() || (lone && level.parse::<LevelFilter>().is_err()) {
+        return Err(bad());
+    }
+    EnvFilter::try_new(level).map_err(|_| bad())
+}
+
+/// A level that is none.
+#[derive(Debug, PartialEq, Eq)]
+pub struct BadLevel {
+    given: String,
+}
+
+impl fmt::Display for BadLevel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{:?} is no log level; allowed: error, warn, info, debug, trace, off, or by module as in info,slipstream_proxy::pool=debug",
+            self.given
+        )
+    }
+}
+
+impl std::error::Error for BadLevel {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels_and_directives_parse() {
+        for level in ["error", "INFO", "off", "info,slipstream_proxy::pool=debug", "slipstream_proxy=trace"] {
+            assert!(parse(level).is_ok(), "{level}");
+        }
+    }
+
+    #[test]
+    fn misspelt_level_is_refused_with_what_is_allowed() {
+        for level in ["inof", "", "slipstream_proxy=loud"] {
+            let error = parse(level).map(drop).unwrap_err();
+            assert!(error.to_string().contains("allowed: error, warn"), "{error}");
+        }
+    }
+}
