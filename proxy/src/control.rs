@@ -100,6 +100,11 @@ impl Control {
         Ok(())
     }
 
+    /// The proxy's wish to end, to ask for it or to wait for it.
+    pub fn stop(&self) -> &Arc<Stop> {
+        &self.stop
+    }
+
     /// The admin server answers until here: call it when the workers have ended.
     pub fn finish(self) {}
 }

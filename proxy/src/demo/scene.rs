@@ -1,0 +1,95 @@
+//! The demo from curtain to curtain.
+
+use std::error::Error;
+use std::io::{self, IsTerminal, Write};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::app::App;
+use super::board::Board;
+use super::certificate::Certificate;
+use super::sample::Sample;
+use super::traffic::Traffic;
+use super::welcome::{Places, welcome};
+use super::{board, ports};
+use crate::config::{IoDriver, ListenerSettings, Settings, Snapshot, TlsSettings, UpstreamSettings};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[derive(Debug)]
+pub struct Options {
+    /// Ends by itself; `None`: on SIGINT or SIGTERM.
+    pub seconds: Option<u64>,
+    pub workers: usize,
+    pub io_driver: IoDriver,
+    pub snapshot: Arc<Snapshot>,
+}
+
+/// Runs until the seconds are over or a signal comes; an error is one of the start.
+pub fn run(options: Options) -> Result<(), Box<dyn Error>> {
+    let app = App::start(ports::bind(ports::APP)?)?;
+    let certificate = Certificate::make().map_err(|error| format!("cannot make a certificate: {error}"))?;
+    let running = crate::start(settings(&options, &app, &certificate))?;
+    running.control.stop_on_signals()?;
+    let [https, http] = running.listeners[..] else { return Err("the proxy bound other listeners than asked".into()) };
+
+    let mut out = io::stdout();
+    let places = Places { app: app.address, https, http, admin: running.admin, ca: certificate.ca.clone() };
+    let traffic = Traffic::start(&certificate, https, http, running.control.stop())?;
+    let begin = Instant::now();
+    // Whoever reads the output may leave (`| head`): that is an end too.
+    let shown = welcome(&mut out, &places).and_then(|()| {
+        let board = Board::new(out.is_terminal(), running.counters.len());
+        show(&mut out, board, &options, begin, &running, &traffic)
+    });
+
+    let seconds = begin.elapsed().as_secs_f64();
+    running.control.stop().ask();
+    let tally = traffic.finish();
+    let counters = running.counters.clone();
+    running.stop();
+    if shown.is_ok() {
+        let _ = out.write_all(board::summary(&Sample::of(&counters), &tally, seconds).as_bytes());
+    }
+    Ok(())
+}
+
+fn settings(options: &Options, app: &App, certificate: &Certificate) -> Settings {
+    let upstream = UpstreamSettings { authority: app.address.to_string(), addresses: vec![app.address] };
+    let tls = TlsSettings { certificates: vec![(certificate.chain.clone(), certificate.key.clone())] };
+    let listener = |address: SocketAddr, tls| ListenerSettings { address, tls, upstream: upstream.clone() };
+    Settings {
+        listeners: vec![listener(ports::choose(ports::HTTPS), Some(tls)), listener(ports::choose(ports::HTTP), None)],
+        workers: options.workers,
+        pin: false,
+        io_driver: options.io_driver,
+        admin: Some(ports::choose(ports::ADMIN)),
+        name: "slipstream".to_owned(),
+        snapshot: options.snapshot.clone(),
+    }
+}
+
+/// Shows the numbers once a second until it is time to end.
+fn show(
+    out: &mut impl Write,
+    mut board: Board,
+    options: &Options,
+    begin: Instant,
+    running: &crate::Running,
+    traffic: &Traffic,
+) -> io::Result<()> {
+    let mut ticks = 0;
+    while options.seconds.is_none_or(|seconds| ticks < seconds) {
+        ticks += 1;
+        // Against the start, so that the seconds do not drift.
+        let next = (SECOND * u32::try_from(ticks).unwrap_or(u32::MAX)).saturating_sub(begin.elapsed());
+        if running.control.stop().wait_timeout(next) {
+            break;
+        }
+        let text = board.show(&Sample::of(&running.counters), &traffic.tally(), begin.elapsed());
+        out.write_all(text.as_bytes())?;
+        out.flush()?;
+    }
+    Ok(())
+}
