@@ -1,0 +1,169 @@
+//! What is measured: each case names its load, its contestants, its leading figure and its goals.
+
+use std::time::Duration;
+
+use crate::contestants::Contestant::{self, Envoy, Epoll, Floor, Haproxy, IoUring, Nginx};
+use crate::load::Pace;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Case {
+    /// Kept connections, 1 KiB answers, plain
+    H1,
+    /// The same over TLS 1.3
+    Tls,
+    /// A new connection for each request, plain
+    Connect,
+    /// A new connection and a full TLS handshake for each request
+    Handshake,
+    Body64k,
+    Body1m,
+    TlsBody64k,
+    TlsBody1m,
+    /// 2,000 requests a second whatever the answers do, latency from when each is due
+    Open,
+    TlsOpen,
+    /// The same beside four unending transfers, and without them
+    Beside,
+    /// Memory of idle connections after one request each
+    Idle,
+    TlsIdle,
+}
+
+/// The load of a case.
+pub struct Shape {
+    pub title: &'static str,
+    pub over_tls: bool,
+    pub body_bytes: u64,
+    pub connections: usize,
+    pub pace: Pace,
+}
+
+const KIB: u64 = 1024;
+/// Kept connections of the main cases.
+const CONNECTIONS: usize = 64;
+/// New connections at a time, and kept ones for bodies: as in the first measurements of the peers.
+const CONNECTIONS_FEW: usize = 16;
+const CONNECTIONS_OPEN: usize = 32;
+const CONNECTIONS_IDLE: usize = 5000;
+const REQUESTS_A_SECOND: u32 = 2000;
+const TRANSFERS: usize = 4;
+/// Silence after which the memory of idle connections is read: parking and trimming may take a moment.
+const SILENCE: Duration = Duration::from_secs(10);
+
+impl Case {
+    pub fn name(self) -> String {
+        clap::ValueEnum::to_possible_value(&self).map_or_else(String::new, |value| value.get_name().to_string())
+    }
+
+    pub fn shape(self) -> Shape {
+        let open = |transfers| Pace::Open { requests_a_second: REQUESTS_A_SECOND, transfers };
+        let (title, over_tls, body_bytes, connections, pace) = match self {
+            Self::H1 => ("HTTP/1.1 keep-alive, 1 KiB, 64 connections", false, KIB, CONNECTIONS, Pace::Closed),
+            Self::Tls => ("TLS 1.3 keep-alive, 1 KiB, 64 connections", true, KIB, CONNECTIONS, Pace::Closed),
+            Self::Connect => {
+                ("a new connection for each request, 16 at a time", false, KIB, CONNECTIONS_FEW, Pace::NewConnections)
+            }
+            Self::Handshake => (
+                "a new TLS 1.3 connection for each request, 16 at a time",
+                true,
+                KIB,
+                CONNECTIONS_FEW,
+                Pace::NewConnections,
+            ),
+            Self::Body64k => ("64 KiB answers, 16 connections", false, 64 * KIB, CONNECTIONS_FEW, Pace::Closed),
+            Self::Body1m => ("1 MiB answers, 16 connections", false, KIB * KIB, CONNECTIONS_FEW, Pace::Closed),
+            Self::TlsBody64k => {
+                ("64 KiB answers, TLS 1.3, 16 connections", true, 64 * KIB, CONNECTIONS_FEW, Pace::Closed)
+            }
+            Self::TlsBody1m => {
+                ("1 MiB answers, TLS 1.3, 16 connections", true, KIB * KIB, CONNECTIONS_FEW, Pace::Closed)
+            }
+            Self::Open => ("2,000 requests a second, open loop, 32 connections", false, KIB, CONNECTIONS_OPEN, open(0)),
+            Self::TlsOpen => {
+                ("2,000 requests a second, open loop, TLS 1.3, 32 connections", true, KIB, CONNECTIONS_OPEN, open(0))
+            }
+            Self::Beside => (
+                "2,000 requests a second beside four unending transfers, and without them",
+                false,
+                KIB,
+                CONNECTIONS_OPEN,
+                open(TRANSFERS),
+            ),
+            Self::Idle => ("5,000 idle connections", false, KIB, CONNECTIONS_IDLE, Pace::Idle),
+            Self::TlsIdle => ("5,000 idle TLS 1.3 connections", true, KIB, CONNECTIONS_IDLE, Pace::Idle),
+        };
+        Shape { title, over_tls, body_bytes, connections, pace }
+    }
+
+    pub fn contestants(self) -> &'static [Contestant] {
+        match self {
+            Self::Handshake => &[Epoll, IoUring, Nginx, Haproxy, Envoy, Floor],
+            _ => &[Epoll, IoUring, Nginx, Haproxy, Floor],
+        }
+    }
+
+    pub fn window(self, window: Duration) -> Duration {
+        if self.shape().pace == Pace::Idle { SILENCE } else { window }
+    }
+
+    /// The figure that comes first in the table and that the goals speak of.
+    pub fn lead(self) -> &'static str {
+        match self {
+            Self::H1 | Self::Tls | Self::Connect | Self::Handshake => CPU_PER_REQUEST,
+            Self::Body64k | Self::Body1m | Self::TlsBody64k | Self::TlsBody1m => CPU_PER_KIB,
+            Self::Open | Self::TlsOpen => P50,
+            Self::Beside => P99_ADDED,
+            Self::Idle | Self::TlsIdle => RSS_PER_CONNECTION,
+        }
+    }
+
+    /// What Slipstream must reach in this case; `None` where a comparison has no goal.
+    pub fn goals(self) -> Vec<Goal> {
+        let to = |under, at_most| Goal { compared: Compared::Ratio(under), at_most };
+        let peers = |at_most| to(&[Nginx, Haproxy][..], at_most);
+        let floor = |at_most| to(&[Floor][..], at_most);
+        match self {
+            Self::H1 => vec![peers(Some(0.75)), floor(Some(1.15)), to(&[Epoll], Some(1.0))],
+            Self::Tls => vec![peers(Some(0.70)), floor(Some(1.15)), to(&[Epoll], Some(1.0))],
+            Self::Handshake => vec![to(&[Envoy], Some(1.0)), peers(None), floor(None)],
+            Self::Connect | Self::Body64k | Self::Body1m | Self::TlsBody64k | Self::TlsBody1m => {
+                vec![peers(None), floor(None)]
+            }
+            Self::Open | Self::TlsOpen => vec![Goal { compared: Compared::Above(Floor), at_most: Some(15.0) }],
+            Self::Beside => vec![Goal { compared: Compared::Itself(P99_ADDED), at_most: Some(2000.0) }],
+            Self::Idle | Self::TlsIdle => {
+                let at_most = Some(if self == Self::Idle { 1.0 } else { 8.0 });
+                vec![
+                    Goal { compared: Compared::Itself(RSS_PER_CONNECTION), at_most },
+                    Goal { compared: Compared::Itself(RSS_BEFORE), at_most: Some(8.0) },
+                ]
+            }
+        }
+    }
+}
+
+pub const CPU_PER_REQUEST: &str = "CPU µs/request";
+pub const CPU_PER_KIB: &str = "CPU ns/KiB";
+pub const P50: &str = "p50 µs";
+pub const P99: &str = "p99 µs";
+pub const P99_ADDED: &str = "p99 added µs";
+pub const RSS_PER_CONNECTION: &str = "RSS KiB/connection";
+pub const RSS_BEFORE: &str = "RSS before MiB";
+
+/// A goal for one of Slipstream's drivers.
+#[derive(Clone, Copy)]
+pub struct Goal {
+    pub compared: Compared,
+    pub at_most: Option<f64>,
+}
+
+/// With what Slipstream's figure is compared, round by round.
+#[derive(Clone, Copy)]
+pub enum Compared {
+    /// Its lead divided by the least of theirs.
+    Ratio(&'static [Contestant]),
+    /// Its lead minus theirs.
+    Above(Contestant),
+    /// A figure of its own.
+    Itself(&'static str),
+}

