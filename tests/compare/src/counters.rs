@@ -140,6 +140,21 @@ mod tests {
     }
 
     #[test]
+    fn cpu_of_a_thread_that_ended_is_still_counted() {
+        let pids = [std::process::id()];
+        let before = read(&pids).expect("own readings").cpu_ns;
+        let spent = std::thread::spawn(|| {
+            let own = || fs::read_to_string("/proc/thread-self/schedstat").expect("own counters");
+            let nanoseconds = |text: String| text.split(' ').next().and_then(|f| f.parse().ok()).unwrap_or(0u64);
+            while nanoseconds(own()) < 5_000_000 {}
+            nanoseconds(own())
+        });
+        let spent = spent.join().expect("the thread ends");
+        let after = read(&pids).expect("own readings").cpu_ns;
+        assert!(after - before >= spent, "{} ns counted, {spent} ns spent", after - before);
+    }
+
+    #[test]
     fn own_process_has_used_cpu_and_memory() {
         let reading = read(&[std::process::id()]).expect("own readings");
         assert!(reading.cpu_ns > 0 && reading.rss_bytes > 0);

@@ -22,7 +22,8 @@ use connection::Connection;
 
 pub type Outcome<T> = Result<T, Box<dyn Error>>;
 
-const READ_BYTES: usize = 256 * 1024;
+/// One read: small enough that a small answer does not wait long behind transfers that are read beside it.
+const READ_BYTES: usize = 64 * 1024;
 /// Longest wait for events, so that the window's end and Ctrl-C are seen.
 const TURN_MAX: Duration = Duration::from_millis(10);
 /// How long answers may take to come in after the last request was sent.

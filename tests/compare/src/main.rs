@@ -7,6 +7,7 @@
 #![allow(clippy::disallowed_methods)]
 
 mod cases;
+mod compare;
 mod contestants;
 mod counters;
 mod floor;
@@ -24,17 +25,13 @@ mod tls;
 mod wire;
 
 use std::net::{SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 
-use cases::Case;
-use contestants::{Contestant, Programs};
+use compare::Options;
 use load::Outcome;
-use measure::Bench;
-use report::{CaseResult, Row, RowOutcome};
 
 #[derive(Parser)]
 #[command(about = "CPU for a request, side by side with nginx, HAProxy and a forwarder that parses nothing")]
@@ -43,7 +40,7 @@ struct Cli {
     #[command(subcommand)]
     part: Option<Part>,
     #[command(flatten)]
-    compare: Compare,
+    options: Options,
 }
 
 /// The parts that a comparison starts as processes of their own.
@@ -71,59 +68,11 @@ enum Part {
     },
 }
 
-#[derive(Args)]
-struct Compare {
-    /// What to measure
-    #[arg(value_enum, default_values = ["h1", "tls"])]
-    cases: Vec<Case>,
-    /// The proxy's program [default: slipstream-proxy beside this program]
-    #[arg(long)]
-    proxy: Option<PathBuf>,
-    /// A further argument for `slipstream-proxy run`; repeatable
-    #[arg(long, allow_hyphen_values = true)]
-    proxy_argument: Vec<String>,
-    /// nginx's program [default: from PATH]
-    #[arg(long)]
-    nginx: Option<PathBuf>,
-    /// HAProxy's program [default: from PATH]
-    #[arg(long)]
-    haproxy: Option<PathBuf>,
-    /// Envoy's program, for `handshake` [default: from PATH]
-    #[arg(long)]
-    envoy: Option<PathBuf>,
-    /// Only these contestants
-    #[arg(long, value_enum, value_delimiter = ',')]
-    only: Vec<Contestant>,
-    /// Rounds, in each of which every contestant has its turn
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
-    rounds: u32,
-    /// Seconds that are measured
-    #[arg(long, default_value = "3", value_parser = seconds)]
-    window: Duration,
-    /// Seconds of load before them
-    #[arg(long, default_value = "1", value_parser = seconds)]
-    warm_up: Duration,
-    /// Do not fail when a contestant's program is not there
-    #[arg(long)]
-    allow_missing: bool,
-    /// Write the Markdown to this file too
-    #[arg(long)]
-    out: Option<PathBuf>,
-}
-
-fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_string())?;
-    if !(0.0..=3600.0).contains(&seconds) {
-        return Err("must be within 0 and 3600".to_string());
-    }
-    Ok(Duration::from_secs_f64(seconds))
-}
-
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.part {
         Some(part) => serve(part).map(|()| ExitCode::SUCCESS),
-        None => compare(cli.compare),
+        None => compare::run(&cli.options),
     };
     done.unwrap_or_else(|error| {
         eprintln!("slipstream-compare: {error}");
@@ -141,131 +90,4 @@ fn serve(part: Part) -> Outcome<()> {
         }
     }
     Ok(())
-}
-
-fn compare(options: Compare) -> Outcome<ExitCode> {
-    let cores = std::thread::available_parallelism()?.get();
-    if cores < 2 {
-        return Err("two cores are needed: one for the contestant alone, one for load and origin".into());
-    }
-    sys::catch_interrupts();
-    sys::raise_descriptor_limit()?;
-    let facts = machine::facts(cores);
-    let programs = Programs {
-        proxy: options.proxy.clone().map_or_else(beside_us, Ok)?,
-        proxy_arguments: options.proxy_argument.clone(),
-        nginx: options.nginx.clone(),
-        haproxy: options.haproxy.clone(),
-        envoy: options.envoy.clone(),
-    };
-    let entrants = entrants(&options, &programs);
-    let folder = tempfile::tempdir()?;
-    let cpus = (0, cores - 1);
-    sys::pin_this_thread(cpus.0)?;
-    let bench = Bench::start(programs, folder.path().to_path_buf(), cpus, (options.warm_up, options.window))?;
-    let mut results = Vec::new();
-    for case in &options.cases {
-        results.push(run_case(&bench, *case, &entrants, options.rounds)?);
-    }
-    let problems: Vec<String> = results.iter().flat_map(CaseResult::problems).collect();
-    let text = document(&options, &facts, &entrants, &results, &problems);
-    println!("{text}");
-    if let Some(out) = &options.out {
-        std::fs::write(out, &text)?;
-    }
-    let missing = entrants.iter().any(|entrant| entrant.program.is_err()) && !options.allow_missing;
-    Ok(if problems.is_empty() && !missing { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-/// The proxy that the same `cargo build` puts beside us.
-fn beside_us() -> std::io::Result<PathBuf> {
-    Ok(std::env::current_exe()?.with_file_name("slipstream-proxy"))
-}
-
-/// A contestant of this run and its program, or what to do to have it.
-struct Entrant {
-    contestant: Contestant,
-    program: Result<PathBuf, String>,
-}
-
-fn entrants(options: &Compare, programs: &Programs) -> Vec<Entrant> {
-    use Contestant::{Envoy, Epoll, Floor, Haproxy, IoUring, Nginx};
-    let wanted = |contestant: &Contestant| {
-        options.cases.iter().any(|case| case.contestants().contains(contestant))
-            && (options.only.is_empty() || options.only.contains(contestant))
-    };
-    let mut entrants = Vec::new();
-    for contestant in [Epoll, IoUring, Nginx, Haproxy, Envoy, Floor].into_iter().filter(wanted) {
-        let program = contestant.program(programs);
-        if let Err(error) = &program {
-            eprintln!("MISSING: {}: {error}", contestant.name());
-        }
-        entrants.push(Entrant { contestant, program });
-    }
-    entrants
-}
-
-/// All rounds of a case, A B C A B C; then one pass for each that counts system calls.
-fn run_case(bench: &Bench, case: Case, entrants: &[Entrant], rounds: u32) -> Outcome<CaseResult> {
-    let takes_part = |entrant: &&Entrant| case.contestants().contains(&entrant.contestant);
-    let mut rows: Vec<Row> = Vec::new();
-    for entrant in entrants.iter().filter(takes_part) {
-        let outcome = match entrant.program {
-            Err(_) => RowOutcome::Missing,
-            Ok(_) => RowOutcome::Ran { rounds: Vec::new(), syscalls: Err("not measured".to_string()) },
-        };
-        rows.push(Row { contestant: entrant.contestant, outcome });
-    }
-    for round in 1..=rounds {
-        for row in &mut rows {
-            let RowOutcome::Ran { rounds: samples, .. } = &mut row.outcome else { continue };
-            let sample = measure::sample(bench, case, row.contestant).map_err(|error| error.to_string());
-            if sys::interrupted() {
-                return Err("interrupted".into());
-            }
-            let seen = match &sample {
-                Ok(sample) => {
-                    sample.figures.first().map_or(String::new(), |(name, value)| format!("{value:.2} {name}"))
-                }
-                Err(error) => format!("FAILED: {error}"),
-            };
-            eprintln!("{} round {round}/{rounds} {}: {seen}", case.name(), row.contestant.name());
-            samples.push(sample);
-        }
-    }
-    for row in &mut rows {
-        let RowOutcome::Ran { syscalls, rounds: samples } = &mut row.outcome else { continue };
-        if case.shape().pace != load::Pace::Idle && samples.iter().any(Result::is_ok) {
-            *syscalls = measure::syscalls(bench, case, row.contestant).map_err(|error| error.to_string());
-            if let Err(error) = syscalls {
-                eprintln!("{} {}: system calls are not counted: {error}", case.name(), row.contestant.name());
-            }
-        }
-    }
-    Ok(CaseResult { case, rows })
-}
-
-fn document(
-    options: &Compare,
-    facts: &[String],
-    entrants: &[Entrant],
-    results: &[CaseResult],
-    problems: &[String],
-) -> String {
-    let mut lines: Vec<String> = facts.to_vec();
-    lines.push(format!(
-        "{} rounds, contestants interleaved; {:?} measured after {:?}; median (min–max)",
-        options.rounds, options.window, options.warm_up
-    ));
-    for Entrant { contestant, program } in entrants {
-        let version = program.as_ref().map(|program| contestant.version(program as &Path));
-        lines.push(format!("{}: {}", contestant.name(), version.unwrap_or_else(|_| "**missing**".to_string())));
-    }
-    let cases: Vec<String> = results.iter().map(|result| result.case.name()).collect();
-    let mut text = format!("Command: `cargo run --release -p slipstream-compare -- {}`\n\n", cases.join(" "));
-    lines.iter().for_each(|line| text += &format!("- {line}\n"));
-    for result in results {
-        text += &format!("\n{}", result.markdown());
-    }
-    format!("{text}\n{}", report::problems_markdown(problems))
 }

@@ -64,7 +64,7 @@ impl Bench {
     }
 
     /// Starts a contestant and waits until it answers on the case's listener.
-    fn start_contestant(&self, case: Case, contestant: Contestant) -> Outcome<(Running, SocketAddr)> {
+    fn start_contestant(&self, case: Case, contestant: Contestant) -> Outcome<Started> {
         let ground = Ground {
             folder: self.folder.clone(),
             origin: self.origin,
@@ -73,13 +73,15 @@ impl Bench {
             files: self.files.clone(),
         };
         let program = contestant.program(&self.programs)?;
-        let command = contestant.command(&program, &self.programs, &ground)?;
+        let Some(command) = contestant.command(&program, &self.programs, &ground)? else {
+            return Ok(Started { pids: Vec::new(), target: self.origin, _running: None });
+        };
         let log = self.folder.join(format!("{contestant:?}.log"));
         let mut running = process::start(command, self.proxy_cpu, &log)?;
         let (target, client) =
             if case.shape().over_tls { (ground.tls, Some(&self.client)) } else { (ground.plain, None) };
         running.wait_ready(READY_MAX, || probe::get_once(target, client))?;
-        Ok((running, target))
+        Ok(Started { pids: running.pids()?, target, _running: Some(running) })
     }
 
     fn plan(&self, case: Case, target: SocketAddr) -> Plan {
@@ -106,6 +108,13 @@ impl Bench {
         let upstream = probe::answered(self.origin)? - upstream_before;
         Ok(Pass { load, edges, upstream })
     }
+}
+
+/// A contestant that answers; it ends when this drops. `pids` is empty for the direct way, which costs nobody.
+struct Started {
+    pids: Vec<u32>,
+    target: SocketAddr,
+    _running: Option<Running>,
 }
 
 struct Pass {
@@ -147,20 +156,18 @@ impl Checks {
 
 /// Starts, loads and reads one contestant.
 pub fn sample(bench: &Bench, case: Case, contestant: Contestant) -> Outcome<Sample> {
-    let (running, target) = bench.start_contestant(case, contestant)?;
-    let pids = running.pids()?;
-    let plan = bench.plan(case, target);
+    let started = bench.start_contestant(case, contestant)?;
+    let pids = &started.pids;
+    let plan = bench.plan(case, started.target);
     match plan.pace {
         Pace::Idle => {
-            let pass = bench.pass(&plan, &pids)?;
+            let pass = bench.pass(&plan, pids)?;
             Ok(Sample { figures: idle_figures(&plan, &pass), checks: pass.checks() })
         }
         Pace::Open { requests_a_second, transfers } if transfers > 0 => {
-            let alone = bench.pass(
-                &Plan { pace: Pace::Open { requests_a_second, transfers: 0 }, ..bench.plan(case, target) },
-                &pids,
-            )?;
-            let beside = bench.pass(&plan, &pids)?;
+            let pace = Pace::Open { requests_a_second, transfers: 0 };
+            let alone = bench.pass(&Plan { pace, ..bench.plan(case, started.target) }, pids)?;
+            let beside = bench.pass(&plan, pids)?;
             let p99 = [&alone, &beside].map(|pass| pass.load.latencies.micros_at(990));
             let figures = vec![
                 (cases::P99_ADDED, p99[1] - p99[0]),
@@ -168,6 +175,7 @@ pub fn sample(bench: &Bench, case: Case, contestant: Contestant) -> Outcome<Samp
                 ("p99 beside µs", p99[1]),
                 ("p50 without µs", alone.load.latencies.micros_at(500)),
                 ("p50 beside µs", beside.load.latencies.micros_at(500)),
+                ("requests/s beside", beside.load.window_answers as f64 / beside.load.window.as_secs_f64()),
             ];
             if let Some(problem) = alone.checks().problem() {
                 return Err(format!("without transfers: {problem}").into());
@@ -175,7 +183,7 @@ pub fn sample(bench: &Bench, case: Case, contestant: Contestant) -> Outcome<Samp
             Ok(Sample { figures, checks: beside.checks() })
         }
         _ => {
-            let pass = bench.pass(&plan, &pids)?;
+            let pass = bench.pass(&plan, pids)?;
             Ok(Sample { figures: busy_figures(case, &plan, &pass), checks: pass.checks() })
         }
     }
@@ -183,10 +191,10 @@ pub fn sample(bench: &Bench, case: Case, contestant: Contestant) -> Outcome<Samp
 
 /// System calls for a request, in a pass of their own: the tracepoint costs CPU.
 pub fn syscalls(bench: &Bench, case: Case, contestant: Contestant) -> Outcome<f64> {
-    let (running, target) = bench.start_contestant(case, contestant)?;
-    let mut counter = Syscalls::of(&running.pids()?)?;
+    let started = bench.start_contestant(case, contestant)?;
+    let mut counter = Syscalls::of(&started.pids)?;
     let mut counts = Vec::new();
-    let plan = Plan { window: Duration::from_secs(1), ..bench.plan(case, target) };
+    let plan = Plan { window: Duration::from_secs(1), ..bench.plan(case, started.target) };
     let load = load::run(&plan, &mut |_| {
         counts.push(counter.count()?);
         Ok(())

@@ -12,6 +12,8 @@ use crate::wire;
 const READ_BYTES: usize = 64 * 1024;
 /// A body up to this size leaves in one write together with its head; a longer one is streamed from the pattern.
 const WHOLE_BYTES_MAX: u64 = 64 * 1024;
+/// Of a longer body so much leaves in one turn, so that small answers do not wait long behind it.
+const SLICE_BYTES_MAX: usize = 64 * 1024;
 const LISTENER: u64 = u64::MAX;
 
 /// Serves until the process ends.
@@ -161,7 +163,7 @@ impl Connection {
         self.out_sent = 0;
         let Some((at, end)) = self.tail else { return Ok(()) };
         let slice = wire::pattern(at);
-        let length = usize::try_from(end - at).unwrap_or(usize::MAX).min(slice.len());
+        let length = usize::try_from(end - at).unwrap_or(usize::MAX).min(slice.len()).min(SLICE_BYTES_MAX);
         match self.stream.write(&slice[..length]) {
             Ok(count) => self.tail = Some((at + count as u64, end)).filter(|(at, end)| at < end),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}

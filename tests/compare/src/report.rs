@@ -106,11 +106,20 @@ impl CaseResult {
             Compared::Above(other) => {
                 (format!("{lead} − {}", other.name()), stats::differences(&ours, &self.by_round(other, lead)))
             }
+            Compared::RingSyscalls if driver != Contestant::IoUring => return None,
+            Compared::RingSyscalls => ("syscalls/request".to_string(), self.syscalls(driver).into_iter().collect()),
             Compared::Itself(figure) => {
                 (figure.to_string(), self.by_round(driver, figure).into_iter().flatten().collect())
             }
         };
         Some((what, stats::spread(&values)?))
+    }
+
+    fn syscalls(&self, contestant: Contestant) -> Option<f64> {
+        match &self.rows.iter().find(|row| row.contestant == contestant)?.outcome {
+            RowOutcome::Ran { syscalls: Ok(count), .. } => Some(*count),
+            RowOutcome::Ran { .. } | RowOutcome::Missing => None,
+        }
     }
 
     fn by_round(&self, contestant: Contestant, figure: &str) -> Vec<Option<f64>> {

@@ -41,6 +41,14 @@ impl Window {
         }
     }
 
+    /// Requests that were due and found no free connection count with their wait so far: the slow ones must not go missing.
+    fn note_unsent(&mut self, dues: impl Iterator<Item = Instant>) {
+        let now = Instant::now();
+        for due in dues {
+            self.latencies.record(u64::try_from((now - due).as_nanos()).unwrap_or(u64::MAX));
+        }
+    }
+
     /// Closes the window with requests in flight, then takes their answers, which only count for correctness.
     fn end(self, mut fleet: Fleet<'_>, transfers: Range<usize>, edge: OnEdge<'_>) -> Outcome<Load> {
         edge(Edge::End)?;
@@ -115,6 +123,7 @@ pub fn open(plan: &Plan, requests_a_second: u32, transfers: usize, edge: OnEdge<
             fleet.request(number, plan.body_bytes, start + period * sent);
         }
     }
+    window.note_unsent((sent..fired).map(|number| start + period * (number + 1)));
     window.end(fleet, plan.connections..plan.connections + transfers, edge)
 }
 
