@@ -34,6 +34,9 @@ macro_rules! refused {
 macro_rules! refused_in_body {
     ($($(#[doc = $doc:literal])* $name:ident: $status:literal, $section:literal, $bytes:expr;)+) => {$(
         mod $name {
+            #[allow(unused_imports)]
+            use super::*;
+
             slipstream_tests::on_both_drivers! {
                 $(#[doc = $doc])*
                 fn with_the_head(driver: Driver) {
