@@ -88,3 +88,78 @@ impl Kind {
         "internal",
     ];
 }
+
+impl Fault {
+    /// What the client gets, while nothing of an answer has been sent; later its connection is broken off.
+    pub fn status(&self) -> u16 {
+        match self.kind {
+            Kind::Malformed | Kind::ClientGone => 400,
+            Kind::TargetTooLong => 414,
+            Kind::HeadTooLarge => 431,
+            Kind::BodyTooLarge => 413,
+            Kind::ExpectationFailed => 417,
+            Kind::NotImplemented => 501,
+            Kind::VersionNotSupported => 505,
+            Kind::ConnectFailed | Kind::UpstreamClosed | Kind::UpstreamGarbage | Kind::UpstreamBrokenOff => 502,
+            Kind::TimedOut(timer) => match timer {
+                Timer::RequestHeaders | Timer::RequestBodyIdle | Timer::TlsHandshake | Timer::ConnectionIdle => 408,
+                Timer::Queue => 503,
+                Timer::Connect
+                | Timer::ResponseHeaders
+                | Timer::Request
+                | Timer::StreamIdle
+                | Timer::MaxConnectionAge => 504,
+            },
+            Kind::Resources => 503,
+            Kind::Internal => 500,
+        }
+    }
+
+    /// The registered error type for `Proxy-Status` (RFC 9209 section 2.3).
+    pub fn proxy_status_error(&self) -> &'static str {
+        match self.kind {
+            Kind::Malformed
+            | Kind::ClientGone
+            | Kind::TargetTooLong
+            | Kind::HeadTooLarge
+            | Kind::BodyTooLarge
+            | Kind::ExpectationFailed
+            | Kind::NotImplemented
+            | Kind::VersionNotSupported => "http_request_error",
+            Kind::ConnectFailed => "connection_refused",
+            Kind::UpstreamClosed | Kind::UpstreamBrokenOff => "connection_terminated",
+            Kind::UpstreamGarbage => "http_protocol_error",
+            Kind::TimedOut(timer) => match timer {
+                Timer::RequestHeaders | Timer::RequestBodyIdle | Timer::TlsHandshake => "http_request_error",
+                Timer::Connect => "connection_timeout",
+                Timer::ResponseHeaders | Timer::Request => "http_response_timeout",
+                Timer::StreamIdle => "connection_read_timeout",
+                Timer::Queue => "connection_limit_reached",
+                Timer::ConnectionIdle | Timer::MaxConnectionAge => "connection_terminated",
+            },
+            Kind::Resources => "connection_limit_reached",
+            Kind::Internal => "proxy_internal_error",
+        }
+    }
+
+    /// Whose doing it is: a client's fault ends its connection, because what follows on it cannot be trusted.
+    pub fn ends_downstream(&self) -> bool {
+        match self.kind {
+            Kind::Malformed
+            | Kind::ClientGone
+            | Kind::TargetTooLong
+            | Kind::HeadTooLarge
+            | Kind::BodyTooLarge
+            | Kind::ExpectationFailed
+            | Kind::NotImplemented
+            | Kind::VersionNotSupported
+            | Kind::UpstreamBrokenOff
+            | Kind::Internal => true,
+            Kind::TimedOut(timer) => matches!(
+                timer,
+                Timer::RequestHeaders | Timer::RequestBodyIdle | Timer::TlsHandshake | Timer::ConnectionIdle
+            ),
+            Kind::ConnectFailed | Kind::UpstreamClosed | Kind::UpstreamGarbage | Kind::Resources => false,
+        }
+    }
+}

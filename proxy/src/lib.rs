@@ -1,7 +1,11 @@
 //! Slipstream's data plane. ARCHITECTURE.md walks one request through the rooms.
 
+pub mod buf;
 pub mod config;
 pub mod fault;
+mod h1;
+mod http;
+mod io;
 pub mod telemetry;
 pub mod timeouts;
 

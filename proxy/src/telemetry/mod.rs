@@ -3,5 +3,7 @@
 //! Must not know: control flow. Nothing here returns a value that a request depends on.
 
 mod counters;
+mod record;
 
 pub use counters::{Counter, Gauge, WorkerCounters};
+pub use record::Record;

@@ -4,6 +4,8 @@
 
 mod certs;
 mod pair;
+mod stream;
 
 pub use certs::{Certificates, Expiry};
 pub use pair::{CertError, Problem};
+pub(crate) use stream::{TlsError, TlsStream};

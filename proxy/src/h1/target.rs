@@ -1,0 +1,108 @@
+//! Request targets and authorities.
+
+/// Where in the head a piece of it stands: first byte, length.
+pub type Span = (usize, usize);
+
+/// The request target, split (RFC 9112 section 3.2). Spans count from the start of the head.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    /// `/path?query`.
+    Origin,
+    /// `*`, of OPTIONS alone.
+    Asterisk,
+    /// `http://authority/path?query`; the path is empty where none was given.
+    Absolute { authority: Span, path: Span },
+}
+
+/// Splits a target that starts at `at`.
+///
+/// Shape: visible ASCII, as the caller's parser has checked but for bytes above 0x7f. Errors: text for a 400.
+pub fn split(target: &[u8], at: usize, is_options: bool) -> Result<Target, &'static str> {
+    if !target.iter().all(|byte| (b'!'..=b'~').contains(byte)) {
+        return Err("a byte in the request target that is no visible ASCII (RFC 9112 3.2, RFC 3986 2)");
+    }
+    if target.contains(&b'#') {
+        return Err("a fragment in the request target (RFC 9112 3.2)");
+    }
+    if target.starts_with(b"/") {
+        return Ok(Target::Origin);
+    }
+    if target == b"*" {
+        return match is_options {
+            true => Ok(Target::Asterisk),
+            false => Err("the target * with a method other than OPTIONS (RFC 9112 3.2.4)"),
+        };
+    }
+    let scheme = [&b"http://"[..], b"https://"].into_iter().find(|scheme| {
+        target.len() > scheme.len() && target[..scheme.len()].eq_ignore_ascii_case(scheme)
+    });
+    let Some(scheme) = scheme else {
+        return Err("a request target that is neither a path, nor *, nor an http or https URL (RFC 9112 3.2)");
+    };
+    let rest = &target[scheme.len()..];
+    let end = rest.iter().position(|byte| matches!(byte, b'/' | b'?')).unwrap_or(rest.len());
+    if !is_authority(&rest[..end]) {
+        return Err("an authority in the request target that is no host with an optional port (RFC 9110 4.2)");
+    }
+    let authority_at = at + scheme.len();
+    Ok(Target::Absolute { authority: (authority_at, end), path: (authority_at + end, rest.len() - end) })
+}
+
+/// `host [":" port]` without user information; the host may not be empty (RFC 9110 section 4.2.1, RFC 3986 section 3.2).
+pub fn is_authority(authority: &[u8]) -> bool {
+    let (host, port) = match authority.iter().rposition(|&byte| byte == b']') {
+        Some(end) => (&authority[..=end], &authority[end + 1..]),
+        None => {
+            let end = authority.iter().position(|&byte| byte == b':').unwrap_or(authority.len());
+            (&authority[..end], &authority[end..])
+        }
+    };
+    let port_is_good = match port {
+        [] => true,
+        [b':', digits @ ..] => digits.len() <= 5 && digits.iter().all(u8::is_ascii_digit),
+        _ => false,
+    };
+    port_is_good && is_host(host)
+}
+
+fn is_host(host: &[u8]) -> bool {
+    match host {
+        [] => false,
+        [b'[', inner @ .., b']'] => {
+            !inner.is_empty() && inner.iter().all(|byte| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.'))
+        }
+        _ => host.iter().all(|byte| {
+            // reg-name: unreserved, percent-encoded, sub-delims; a comma would let a list of hosts pass as one.
+            byte.is_ascii_alphanumeric() || (b"-._~%!$&'()*+;=".contains(byte))
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn authorities_are_hosts_with_an_optional_port() {
+        for good in ["a", "a.b-c:80", "[::1]", "[::1]:8080", "127.0.0.1:1", "a:", "xn--bcher-kva.example"] {
+            assert!(is_authority(good.as_bytes()), "{good}");
+        }
+        for bad in ["", ":80", "a b", "u@a", "a:b", "a:123456", "[]", "[::1", "::1]", "a/b", "a,b", "[::1]x", "a:80:80", "[g::]"] {
+            assert!(!is_authority(bad.as_bytes()), "{bad}");
+        }
+    }
+
+    #[test]
+    fn targets_split_into_their_four_forms() {
+        let split = |target: &str, options| split(target.as_bytes(), 4, options);
+        assert_eq!(split("/a?b", false), Ok(Target::Origin));
+        assert_eq!(split("*", true), Ok(Target::Asterisk));
+        assert!(split("*", false).is_err());
+        assert_eq!(split("HTTP://h:1/p?q", false), Ok(Target::Absolute { authority: (11, 3), path: (14, 4) }));
+        assert_eq!(split("http://h?q", false), Ok(Target::Absolute { authority: (11, 1), path: (12, 2) }));
+        assert_eq!(split("https://h", false), Ok(Target::Absolute { authority: (12, 1), path: (13, 0) }));
+        for bad in ["a/b", "h:80", "ftp://h/", "http:///p", "http://u@h/", "/a#b", "http://", "/\u{e9}"] {
+            assert!(split(bad, false).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! The words of HTTP that every room shares: methods, versions, field names, a table of the fields of one head.
+//!
+//! Pure. Must not know: sockets, time, policy.
+
+mod date;
+mod fields;
+mod name;
+
+pub use date::HttpDate;
+pub use fields::{Field, Fields};
+pub(crate) use fields::list;
+pub use name::Name;
+
+/// The minor version of HTTP/1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Version {
+    Http10,
+    Http11,
+}
+
+/// What the proxy must know of a method; the bytes of the request line are forwarded as they came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    Get,
+    Head,
+    Post,
+    Put,
+    Delete,
+    Options,
+    Trace,
+    Connect,
+    /// PATCH, extensions, unknown ones.
+    Other,
+}
+
+impl Method {
+    /// Case-sensitive (RFC 9110 section 9.1).
+    pub fn of(token: &[u8]) -> Method {
+        match token {
+            b"GET" => Method::Get,
+            b"HEAD" => Method::Head,
+            b"POST" => Method::Post,
+            b"PUT" => Method::Put,
+            b"DELETE" => Method::Delete,
+            b"OPTIONS" => Method::Options,
+            b"TRACE" => Method::Trace,
+            b"CONNECT" => Method::Connect,
+            _ => Method::Other,
+        }
+    }
+
+    /// Sent twice, it does what it does once (RFC 9110 section 9.2.2).
+    pub fn is_idempotent(self) -> bool {
+        match self {
+            Method::Get | Method::Head | Method::Put | Method::Delete | Method::Options | Method::Trace => true,
+            Method::Post | Method::Connect | Method::Other => false,
+        }
+    }
+}

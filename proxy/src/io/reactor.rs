@@ -1,0 +1,408 @@
+//! One epoll set a worker, entered into monoio as a single descriptor: readiness, deadlines and fair yields of everything on the worker.
+//!
+//! Under the epoll driver every socket is in the set, edge-triggered. Under io_uring only listeners and connects are; there a socket's [`Slot`]
+//! carries its deadlines. A [`Slot`] outlives no stream: the slot is removed before the descriptor is closed, so that a number that the
+//! kernel gives out again is never mistaken for the old socket (events carry the slot's generation).
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use super::clock::Tick;
+use super::sys;
+use super::wheel::{EntryId, Wheel};
+use crate::timeouts::Timer;
+
+/// Events taken from the kernel at once. More than that are taken in the same turn, in the next round of the loop.
+const EVENTS_PER_CALL: usize = 256;
+
+const TOKEN_TIMER: u64 = u64::MAX;
+const TOKEN_YIELD: u64 = u64::MAX - 1;
+
+/// Until when a wait may last, and the name of the timer that then has run out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Deadline {
+    pub at: Tick,
+    pub timer: Timer,
+}
+
+impl Deadline {
+    pub fn after(wait: Duration, timer: Timer) -> Deadline {
+        Deadline { at: Tick::now().after(wait), timer }
+    }
+
+    /// Whichever comes first; of two at once, `self`.
+    pub fn or(self, other: Option<Deadline>) -> Deadline {
+        match other {
+            Some(other) if other.at < self.at => other,
+            _ => self,
+        }
+    }
+}
+
+/// Which half of a connection waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Direction {
+    Read,
+    Write,
+}
+
+/// What an expired deadline does to the descriptor so that the kernel's operation on it returns (io_uring); under epoll a wake is enough.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unblock {
+    Wake,
+    ShutdownRead(RawFd),
+    ShutdownBoth(RawFd),
+}
+
+/// One direction of a slot.
+pub(super) struct Half {
+    /// The kernel said ready, and nothing since said otherwise.
+    pub ready: Cell<bool>,
+    waker: Cell<Option<Waker>>,
+    due: Cell<Tick>,
+    timer: Cell<Timer>,
+    expired: Cell<Option<Timer>>,
+    /// The wheel's entry and when it fires. It may fire early, see [`Reactor::arm`].
+    entry: Cell<Option<(EntryId, u64)>>,
+}
+
+impl Half {
+    fn new(ready: bool) -> Half {
+        Half {
+            ready: Cell::new(ready),
+            waker: Cell::new(None),
+            due: Cell::new(Tick::NEVER),
+            timer: Cell::new(Timer::StreamIdle),
+            expired: Cell::new(None),
+            entry: Cell::new(None),
+        }
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+
+    /// The timer that ended the last armed wait, once.
+    pub fn expired(&self) -> Option<Timer> {
+        self.expired.take()
+    }
+
+    /// The wait ended: its deadline counts no more. The wheel's entry stays, see [`Reactor::arm`].
+    pub fn disarm(&self) {
+        self.due.set(Tick::NEVER);
+    }
+
+    pub fn wait(&self, cx: &Context<'_>) {
+        self.wait_with(cx.waker());
+    }
+
+    pub fn wait_with(&self, waker: &Waker) {
+        self.waker.set(Some(waker.clone()));
+    }
+}
+
+/// What the reactor knows of one descriptor.
+pub(super) struct Slot {
+    key: u32,
+    generation: u32,
+    pub read: Half,
+    pub write: Half,
+    /// The peer has closed its side, or the connection is broken: a short read does not mean drained any more.
+    pub hung_up: Cell<bool>,
+    pub unblock: Cell<(Unblock, Unblock)>,
+}
+
+impl Slot {
+    pub fn half(&self, direction: Direction) -> &Half {
+        match direction {
+            Direction::Read => &self.read,
+            Direction::Write => &self.write,
+        }
+    }
+
+    fn token(&self) -> u64 {
+        u64::from(self.generation) << 32 | u64::from(self.key)
+    }
+}
+
+/// The slot of one stream, taken out of the reactor by drop.
+pub(super) struct SlotGuard {
+    pub reactor: Rc<Reactor>,
+    pub slot: Rc<Slot>,
+}
+
+impl std::ops::Deref for SlotGuard {
+    type Target = Slot;
+
+    fn deref(&self) -> &Slot {
+        &self.slot
+    }
+}
+
+impl Drop for SlotGuard {
+    fn drop(&mut self) {
+        self.reactor.remove(&self.slot);
+    }
+}
+
+/// The worker's one place of waiting.
+pub struct Reactor {
+    epoll: OwnedFd,
+    timer: OwnedFd,
+    turn: OwnedFd,
+    slots: RefCell<slab::Slab<Rc<Slot>>>,
+    generation: Cell<u32>,
+    wheel: RefCell<Wheel<(Rc<Slot>, Direction)>>,
+    /// When the timerfd fires, in milliseconds; `u64::MAX`: it is not set.
+    timer_ms: Cell<u64>,
+    yielded: RefCell<Vec<Waker>>,
+    ring: bool,
+    short_read_drains: bool,
+}
+
+impl Reactor {
+    /// `ring`: sockets are read and written by io_uring, and are blocking. `short_read_drains`: false where a socket stack is preloaded.
+    pub(super) fn new(ring: bool, short_read_drains: bool) -> io::Result<Rc<Reactor>> {
+        let (epoll, timer, turn) = (sys::epoll_create()?, sys::timer_create()?, sys::event_create()?);
+        sys::epoll_add(&epoll, timer.as_raw_fd(), libc::EPOLLIN, TOKEN_TIMER)?;
+        sys::epoll_add(&epoll, turn.as_raw_fd(), libc::EPOLLIN, TOKEN_YIELD)?;
+        Ok(Rc::new(Reactor {
+            epoll,
+            timer,
+            turn,
+            slots: RefCell::default(),
+            generation: Cell::new(0),
+            wheel: RefCell::new(Wheel::new(sys::clock_ns() / 1_000_000)),
+            timer_ms: Cell::new(u64::MAX),
+            yielded: RefCell::default(),
+            ring,
+            short_read_drains,
+        }))
+    }
+
+    /// Sockets are read and written by io_uring.
+    pub fn is_ring(&self) -> bool {
+        self.ring
+    }
+
+    /// Whether a read that fills less than it could has emptied the socket. So it is on the kernel's TCP; preloaded stacks cap reads.
+    pub fn short_read_drains(&self) -> bool {
+        self.short_read_drains
+    }
+
+    /// The descriptor that monoio watches in the place of all others.
+    pub(super) fn epoll(&self) -> &OwnedFd {
+        &self.epoll
+    }
+
+    /// A slot that is in no set yet: it can only carry deadlines.
+    pub(super) fn slot(self: &Rc<Self>, writable: bool) -> SlotGuard {
+        let generation = self.generation.get().wrapping_add(1);
+        self.generation.set(generation);
+        let mut slots = self.slots.borrow_mut();
+        let entry = slots.vacant_entry();
+        let slot = Rc::new(Slot {
+            key: entry.key() as u32,
+            generation,
+            read: Half::new(false),
+            write: Half::new(writable),
+            hung_up: Cell::new(false),
+            unblock: Cell::new((Unblock::Wake, Unblock::Wake)),
+        });
+        entry.insert(slot.clone());
+        SlotGuard { reactor: self.clone(), slot }
+    }
+
+    /// Events of `fd` reach `slot` from now on, those that are there already too. Closing the descriptor takes it out of the set.
+    pub(super) fn watch(&self, slot: &Slot, fd: RawFd) -> io::Result<()> {
+        let events = libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLRDHUP | libc::EPOLLET;
+        sys::epoll_add(&self.epoll, fd, events, slot.token())
+    }
+
+    pub(super) fn unwatch(&self, fd: RawFd) {
+        sys::epoll_remove(&self.epoll, fd);
+    }
+
+    fn remove(&self, slot: &Slot) {
+        self.slots.borrow_mut().try_remove(slot.key as usize);
+        let mut wheel = self.wheel.borrow_mut();
+        for half in [&slot.read, &slot.write] {
+            if let Some((entry, _)) = half.entry.take() {
+                wheel.remove(entry);
+            }
+        }
+    }
+
+    /// Starts a wait of `slot` that may last until `deadline`.
+    ///
+    /// A keep-alive connection arms and disarms several times a request, so the wheel is not touched where it has an entry that fires early
+    /// enough: that entry then finds the deadline of the wait that is under way, and goes back to sleep until it.
+    pub(super) fn arm(&self, slot: &Rc<Slot>, direction: Direction, deadline: Deadline) {
+        let half = slot.half(direction);
+        half.expired.set(None);
+        half.due.set(deadline.at);
+        half.timer.set(deadline.timer);
+        if half.entry.get().is_some_and(|(_, fires)| fires <= deadline.at.0) || deadline.at == Tick::NEVER {
+            return;
+        }
+        self.enter(slot, direction, deadline.at.0);
+    }
+
+    fn enter(&self, slot: &Rc<Slot>, direction: Direction, at_ms: u64) {
+        let half = slot.half(direction);
+        let mut wheel = self.wheel.borrow_mut();
+        if let Some((entry, _)) = half.entry.take() {
+            wheel.remove(entry);
+        }
+        half.entry.set(Some((wheel.insert(at_ms, (slot.clone(), direction)), at_ms)));
+        drop(wheel);
+        self.set_timer();
+    }
+
+    fn set_timer(&self) {
+        let next = self.wheel.borrow().next_ms().unwrap_or(u64::MAX);
+        if next < self.timer_ms.get() {
+            self.timer_ms.set(next);
+            sys::timer_set(&self.timer, next.saturating_mul(1_000_000));
+        }
+    }
+
+    /// Wakes whoever has something to do. Called whenever monoio finds the set readable.
+    pub(super) fn turn(&self, events: &mut Events) {
+        loop {
+            let filled = sys::epoll_poll(&self.epoll, &mut events.0);
+            for event in &events.0[..filled] {
+                match event.u64 {
+                    TOKEN_TIMER => self.fire_timers(),
+                    TOKEN_YIELD => self.wake_yielded(),
+                    token => self.mark(token, event.events as libc::c_int),
+                }
+            }
+            if filled < EVENTS_PER_CALL {
+                return;
+            }
+        }
+    }
+
+    fn mark(&self, token: u64, events: libc::c_int) {
+        let slots = self.slots.borrow();
+        let Some(slot) = slots.get((token & u64::from(u32::MAX)) as usize) else { return };
+        if slot.token() != token {
+            return;
+        }
+        let broken = libc::EPOLLERR | libc::EPOLLHUP;
+        if events & (broken | libc::EPOLLRDHUP) != 0 {
+            slot.hung_up.set(true);
+        }
+        if events & (broken | libc::EPOLLRDHUP | libc::EPOLLIN) != 0 {
+            slot.read.ready.set(true);
+            slot.read.wake();
+        }
+        if events & (broken | libc::EPOLLOUT) != 0 {
+            slot.write.ready.set(true);
+            slot.write.wake();
+        }
+    }
+
+    fn fire_timers(&self) {
+        sys::event_clear(&self.timer);
+        self.timer_ms.set(u64::MAX);
+        let now_ms = sys::clock_ns() / 1_000_000;
+        loop {
+            let due = self.wheel.borrow_mut().advance(now_ms);
+            let Some((slot, direction)) = due else { break };
+            let half = slot.half(direction);
+            half.entry.set(None);
+            match half.due.get() {
+                Tick::NEVER => {}
+                due if due.0 > now_ms => self.enter(&slot, direction, due.0),
+                _ => self.expire(&slot, direction),
+            }
+        }
+        self.set_timer();
+    }
+
+    fn expire(&self, slot: &Slot, direction: Direction) {
+        let half = slot.half(direction);
+        half.disarm();
+        half.expired.set(Some(half.timer.get()));
+        let (read, write) = slot.unblock.get();
+        match (direction, read, write) {
+            (Direction::Read, Unblock::ShutdownRead(fd), _) => sys::shutdown(fd, libc::SHUT_RD),
+            (Direction::Read, Unblock::ShutdownBoth(fd), _) => sys::shutdown(fd, libc::SHUT_RDWR),
+            (Direction::Write, _, Unblock::ShutdownRead(fd) | Unblock::ShutdownBoth(fd)) => sys::disconnect(fd),
+            (Direction::Read, Unblock::Wake, _) | (Direction::Write, _, Unblock::Wake) => {}
+        }
+        half.wake();
+    }
+
+    fn wake_yielded(&self) {
+        sys::event_clear(&self.turn);
+        for waker in self.yielded.take() {
+            waker.wake();
+        }
+    }
+
+    /// Lets everything else on the worker have its turn: other tasks, sockets, timers.
+    ///
+    /// monoio runs a task that wakes itself before all others, and neither polls the kernel nor fires timers while its queue is not empty.
+    /// So the queue is left to run empty, and an eventfd in the set makes the wait that follows return at once.
+    pub async fn yield_now(&self) {
+        let mut asked = false;
+        std::future::poll_fn(|cx| {
+            if std::mem::replace(&mut asked, true) {
+                return Poll::Ready(());
+            }
+            let mut yielded = self.yielded.borrow_mut();
+            if yielded.is_empty() {
+                sys::event_raise(&self.turn);
+            }
+            yielded.push(cx.waker().clone());
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// Waits until `at`. Owns no buffer: may be dropped.
+    pub async fn sleep_until(self: &Rc<Self>, at: Tick) {
+        let guard = self.slot(false);
+        self.arm(&guard.slot, Direction::Read, Deadline { at, timer: Timer::StreamIdle });
+        std::future::poll_fn(|cx| match guard.read.expired() {
+            Some(_) => Poll::Ready(()),
+            None => {
+                guard.read.wait(cx);
+                Poll::Pending
+            }
+        })
+        .await;
+    }
+
+    /// Ends every wait on the worker, as if its deadline had passed.
+    pub fn end_all_waits(&self) {
+        let slots: Vec<Rc<Slot>> = self.slots.borrow().iter().map(|(_, slot)| slot.clone()).collect();
+        for slot in slots {
+            self.expire(&slot, Direction::Read);
+            self.expire(&slot, Direction::Write);
+        }
+    }
+
+    /// Slots in use: zero once every stream, listener and sleep of the worker is gone.
+    pub fn slots_in_use(&self) -> usize {
+        self.slots.borrow().len()
+    }
+}
+
+/// Room for the events of one call.
+pub(super) struct Events(Vec<libc::epoll_event>);
+
+impl Events {
+    pub fn new() -> Events {
+        Events(vec![libc::epoll_event { events: 0, u64: 0 }; EVENTS_PER_CALL])
+    }
+}

@@ -1,0 +1,315 @@
+//! One connected socket, on either driver.
+
+use std::cell::UnsafeCell;
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::rc::Rc;
+use std::task::Poll;
+
+use monoio::io::{AsyncReadRent, AsyncWriteRent, OwnedReadHalf, OwnedWriteHalf};
+
+use super::kernel::{Fill, Flush};
+use super::reactor::{Deadline, Direction, Reactor, SlotGuard, Unblock};
+use super::sys;
+use crate::buf::Buf;
+use crate::timeouts::Timer;
+
+/// Bytes that the kernel may hold for us unsent. Small enough that a slow reader costs little and a cancel takes effect soon,
+/// large enough to fill a fast connection's window.
+const NOTSENT_LOWAT_BYTES: u32 = 128 * 1024;
+
+/// Why a wait ended without bytes.
+#[derive(Debug)]
+pub enum IoError {
+    Expired(Timer),
+    Os(io::Error),
+}
+
+impl fmt::Display for IoError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            IoError::Expired(timer) => write!(f, "the timer {} ran out", timer.name()),
+            IoError::Os(error) => error.fmt(f),
+        }
+    }
+}
+
+impl From<io::Error> for IoError {
+    fn from(error: io::Error) -> IoError {
+        IoError::Os(error)
+    }
+}
+
+/// Who is at the other end: says how an expired read is ended under io_uring. A downstream must still take the 408.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    Downstream,
+    Upstream,
+}
+
+enum Socket {
+    Ready(OwnedFd),
+    Ring(Rc<UnsafeCell<monoio::net::TcpStream>>, RawFd),
+}
+
+/// A connected socket. One read and one write may be under way at once.
+///
+/// The slot is declared before the socket, so it is dropped first: the kernel may give the descriptor's number to somebody else at once.
+pub struct Stream {
+    slot: SlotGuard,
+    socket: Socket,
+}
+
+impl fmt::Debug for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stream").field("fd", &self.fd()).finish_non_exhaustive()
+    }
+}
+
+impl Stream {
+    /// Takes over a connected descriptor: non-blocking under epoll, blocking under io_uring.
+    pub fn new(reactor: &Rc<Reactor>, fd: OwnedFd, side: Side) -> io::Result<Stream> {
+        let slot = reactor.slot(true);
+        tune(&fd);
+        if reactor.is_ring() {
+            return Stream::on_ring(slot, fd, side);
+        }
+        reactor.watch(&slot, fd.as_raw_fd())?;
+        Ok(Stream { slot, socket: Socket::Ready(fd) })
+    }
+
+    fn on_ring(slot: SlotGuard, fd: OwnedFd, side: Side) -> io::Result<Stream> {
+        let raw = fd.into_raw_fd();
+        #[allow(unsafe_code)]
+        // SAFETY: the descriptor was owned and is given away here.
+        let stream = unsafe { std::net::TcpStream::from_raw_fd(raw) };
+        let stream = monoio::net::TcpStream::from_std(stream)?;
+        slot.unblock.set(match side {
+            Side::Downstream => (Unblock::ShutdownRead(raw), Unblock::ShutdownBoth(raw)),
+            Side::Upstream => (Unblock::ShutdownBoth(raw), Unblock::ShutdownBoth(raw)),
+        });
+        Ok(Stream { slot, socket: Socket::Ring(Rc::new(UnsafeCell::new(stream)), raw) })
+    }
+
+    fn fd(&self) -> RawFd {
+        match &self.socket {
+            Socket::Ready(fd) => fd.as_raw_fd(),
+            Socket::Ring(_, fd) => *fd,
+        }
+    }
+
+    pub fn reactor(&self) -> &Rc<Reactor> {
+        &self.slot.reactor
+    }
+
+    /// Reads what is there into the spare part of `buf`, waiting until something is. `Ok(0)`: the peer has closed its side.
+    ///
+    /// The buffer must have room. Errors: the deadline, a reset; after either the connection is good for nothing but closing.
+    pub async fn recv(&self, mut buf: Buf, deadline: Deadline) -> (Result<usize, IoError>, Buf) {
+        debug_assert!(buf.spare_bytes() > 0, "a read without room cannot be told from an end");
+        match &self.socket {
+            Socket::Ready(fd) => {
+                let got = self.recv_ready(fd.as_raw_fd(), &mut buf, deadline).await;
+                (got, buf)
+            }
+            Socket::Ring(stream, _) => {
+                self.slot.reactor.arm(&self.slot.slot, Direction::Read, deadline);
+                let (got, Fill(buf)) = OwnedReadHalf(stream.clone()).read(Fill(buf)).await;
+                self.slot.read.disarm();
+                match self.slot.read.expired() {
+                    Some(timer) => (Err(IoError::Expired(timer)), buf),
+                    None => (got.map_err(IoError::Os), buf),
+                }
+            }
+        }
+    }
+
+    async fn recv_ready(&self, fd: RawFd, buf: &mut Buf, deadline: Deadline) -> Result<usize, IoError> {
+        let (slot, half) = (&self.slot, &self.slot.read);
+        let mut armed = false;
+        std::future::poll_fn(|cx| {
+            while half.ready.get() {
+                match sys::recv(fd, buf.spare(), 0) {
+                    Ok(n) => {
+                        let drained = n < buf.spare_bytes() && slot.reactor.short_read_drains();
+                        if n > 0 && drained && !slot.hung_up.get() {
+                            half.ready.set(false);
+                        }
+                        buf.fill(n);
+                        half.disarm();
+                        return Poll::Ready(Ok(n));
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => half.ready.set(false),
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) => return Poll::Ready(Err(error.into())),
+                }
+            }
+            self.wait(Direction::Read, &mut armed, deadline, cx)
+        })
+        .await
+    }
+
+    /// Arms the deadline once, then waits for the reactor.
+    fn wait<T>(
+        &self,
+        direction: Direction,
+        armed: &mut bool,
+        deadline: Deadline,
+        cx: &std::task::Context<'_>,
+    ) -> Poll<Result<T, IoError>> {
+        let half = self.slot.half(direction);
+        if !std::mem::replace(armed, true) {
+            self.slot.reactor.arm(&self.slot.slot, direction, deadline);
+        } else if let Some(timer) = half.expired() {
+            return Poll::Ready(Err(IoError::Expired(timer)));
+        }
+        half.wait(cx);
+        Poll::Pending
+    }
+
+    /// Sends the first `upto` filled bytes of `buf`, which keeps them. Returns how many the kernel took: fewer than `upto` only with an error.
+    pub async fn send(&self, mut buf: Buf, upto: usize, deadline: Deadline) -> (usize, Result<(), IoError>, Buf) {
+        let mut sent = 0;
+        let outcome = loop {
+            if sent == upto {
+                break Ok(());
+            }
+            let step;
+            (step, buf) = self.send_some(buf, sent, upto, deadline).await;
+            match step {
+                Ok(0) => break Err(IoError::Os(io::ErrorKind::WriteZero.into())),
+                Ok(n) => sent += n,
+                Err(error) => break Err(error),
+            }
+        };
+        (sent, outcome, buf)
+    }
+
+    async fn send_some(&self, buf: Buf, from: usize, to: usize, deadline: Deadline) -> (Result<usize, IoError>, Buf) {
+        match &self.socket {
+            Socket::Ready(fd) => (self.send_ready(fd.as_raw_fd(), &buf.filled()[from..to], deadline).await, buf),
+            Socket::Ring(stream, _) => {
+                self.slot.reactor.arm(&self.slot.slot, Direction::Write, deadline);
+                let (sent, flush) = OwnedWriteHalf(stream.clone()).write(Flush { buf, from, to }).await;
+                self.slot.write.disarm();
+                match self.slot.write.expired() {
+                    Some(timer) => (Err(IoError::Expired(timer)), flush.buf),
+                    None => (sent.map_err(IoError::Os), flush.buf),
+                }
+            }
+        }
+    }
+
+    async fn send_ready(&self, fd: RawFd, bytes: &[u8], deadline: Deadline) -> Result<usize, IoError> {
+        let half = &self.slot.write;
+        let mut armed = false;
+        std::future::poll_fn(|cx| {
+            while half.ready.get() {
+                match sys::send(fd, bytes) {
+                    Ok(n) => {
+                        half.disarm();
+                        return Poll::Ready(Ok(n));
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => half.ready.set(false),
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) => return Poll::Ready(Err(error.into())),
+                }
+            }
+            self.wait(Direction::Write, &mut armed, deadline, cx)
+        })
+        .await
+    }
+
+    /// Says that no more bytes follow; what was sent still arrives.
+    pub fn finish(&self) {
+        sys::shutdown(self.fd(), libc::SHUT_WR);
+    }
+
+    /// Closing will send a RST: the peer cannot mistake what it got for all there was.
+    pub fn reset_on_close(&self) {
+        sys::linger_zero(self.fd());
+    }
+
+    /// Nothing has come, and the peer has not closed: an idle connection that may carry another request.
+    ///
+    /// Under epoll the reactor knows, and the kernel is asked only where the last read may have left bytes. Under io_uring the kernel is asked
+    /// if `ask` says so: a system call.
+    pub fn is_quiet(&self, ask: bool) -> bool {
+        match &self.socket {
+            Socket::Ready(_) if !self.slot.read.ready.get() => true,
+            Socket::Ready(_) if self.slot.hung_up.get() => false,
+            Socket::Ready(fd) => {
+                let quiet = nothing_to_read(fd.as_raw_fd());
+                self.slot.read.ready.set(!quiet);
+                quiet
+            }
+            Socket::Ring(_, fd) => !ask || nothing_to_read(*fd),
+        }
+    }
+
+    /// Wakes `waker` when something comes or the peer closes (epoll alone: under io_uring an idle socket is not watched).
+    pub fn watch_idle(&self, waker: &std::task::Waker) {
+        self.slot.read.wait_with(waker);
+    }
+}
+
+fn nothing_to_read(fd: RawFd) -> bool {
+    matches!(sys::recv(fd, &mut [0], libc::MSG_PEEK), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+}
+
+/// Best effort: a preloaded stack may refuse any option.
+fn tune(fd: &OwnedFd) {
+    let socket = socket2::SockRef::from(fd);
+    let _ = socket.set_tcp_nodelay(true);
+    let _ = socket.set_tcp_notsent_lowat(NOTSENT_LOWAT_BYTES);
+}
+
+/// Opens a connection. Owns no buffer: may be dropped.
+pub async fn connect(reactor: &Rc<Reactor>, to: SocketAddr, deadline: Deadline) -> Result<Stream, IoError> {
+    let socket = socket2::Socket::new(socket2::Domain::for_address(to), socket2::Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    let waits = match socket.connect(&to.into()) {
+        Ok(()) => false,
+        Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => true,
+        Err(error) => return Err(error.into()),
+    };
+    let fd = OwnedFd::from(socket);
+    if !waits && reactor.is_ring() {
+        sys::set_blocking(fd.as_raw_fd())?;
+    }
+    if !waits {
+        return Ok(Stream::new(reactor, fd, Side::Upstream)?);
+    }
+    let slot = reactor.slot(false);
+    reactor.watch(&slot, fd.as_raw_fd())?;
+    let stream = Stream { slot, socket: Socket::Ready(fd) };
+    stream.connected(deadline).await?;
+    let Stream { slot, socket } = stream;
+    let Socket::Ready(fd) = socket else { unreachable!("made above") };
+    if let Some(error) = socket2::SockRef::from(&fd).take_error()? {
+        return Err(error.into());
+    }
+    tune(&fd);
+    if reactor.is_ring() {
+        reactor.unwatch(fd.as_raw_fd());
+        sys::set_blocking(fd.as_raw_fd())?;
+        return Ok(Stream::on_ring(slot, fd, Side::Upstream)?);
+    }
+    Ok(Stream { slot, socket: Socket::Ready(fd) })
+}
+
+impl Stream {
+    async fn connected(&self, deadline: Deadline) -> Result<(), IoError> {
+        let mut armed = false;
+        std::future::poll_fn(|cx| {
+            if self.slot.write.ready.get() {
+                self.slot.write.disarm();
+                return Poll::Ready(Ok(()));
+            }
+            self.wait(Direction::Write, &mut armed, deadline, cx)
+        })
+        .await
+    }
+}

@@ -1,0 +1,343 @@
+//! A TLS connection that we accepted: rustls without buffers of its own, between a socket and plain bytes.
+//!
+//! In: a [`Stream`] and a server configuration. Out: plain bytes, one reader and one writer at once. Must not know: HTTP.
+//!
+//! rustls sees all ciphertext that has come and is not used up, on every call: it keeps places in it (of a handshake message split over
+//! records). So that memory stays in the session while a read is under way; the read fills memory of its own.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::sync::Arc;
+
+use rustls::ServerConfig;
+use rustls::server::UnbufferedServerConnection;
+use rustls::unbuffered::{ConnectionState, UnbufferedStatus};
+
+use crate::buf::Buf;
+use crate::io::{Deadline, IoError, Stream};
+
+/// Ciphertext that waits for the rest of its record or handshake message. rustls itself refuses larger handshake messages.
+const INCOMING_BYTES_MAX: usize = 64 * 1024;
+
+/// Plain bytes of one record (RFC 8446 section 5.1).
+const RECORD_BYTES: usize = 16 * 1024;
+
+/// What encryption adds to a record, at most: header 5, explicit nonce 8, tag 16, content type 1; rounded up.
+const RECORD_OVERHEAD_BYTES: usize = 64;
+
+/// Plain bytes that are encrypted and sent at once: what fits a bulk buffer in full records.
+const SEND_BYTES: usize = 7 * RECORD_BYTES;
+const _: () = assert!(SEND_BYTES + 7 * RECORD_OVERHEAD_BYTES <= crate::buf::BULK_BYTES);
+const _: () = assert!(RECORD_BYTES + RECORD_OVERHEAD_BYTES <= crate::buf::HEAD_BYTES);
+
+/// Why a TLS connection cannot go on.
+#[derive(Debug)]
+pub enum TlsError {
+    Io(IoError),
+    /// The peer broke the protocol; it has been told by an alert.
+    Protocol(rustls::Error),
+    /// The peer closed before the handshake was done.
+    Closed,
+}
+
+impl fmt::Display for TlsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TlsError::Io(error) => error.fmt(f),
+            TlsError::Protocol(error) => error.fmt(f),
+            TlsError::Closed => f.write_str("the client closed the connection during the handshake"),
+        }
+    }
+}
+
+/// An established TLS connection.
+pub struct TlsStream {
+    io: Stream,
+    session: RefCell<Session>,
+    /// Somebody is sending ciphertext; whoever else has some leaves it in `Session::outgoing`.
+    sending: Cell<bool>,
+}
+
+struct Session {
+    connection: UnbufferedServerConnection,
+    /// Ciphertext that is not used up.
+    incoming: Buf,
+    /// Plain bytes that nobody has asked for yet.
+    plain: Buf,
+    /// Ciphertext that rustls wants sent: handshake, alerts, key updates.
+    outgoing: Buf,
+    peer_closed: bool,
+}
+
+/// What a turn of the session came to.
+enum Step {
+    /// So many plain bytes were put into the reader's buffer.
+    Read(usize),
+    /// More ciphertext is needed.
+    Blocked,
+    /// The handshake is done and everything that came is used up.
+    Idle,
+    PeerClosed,
+}
+
+impl TlsStream {
+    /// Makes the handshake. `deadline` is that of the whole of it.
+    pub async fn accept(io: Stream, config: Arc<ServerConfig>, deadline: Deadline) -> Result<TlsStream, TlsError> {
+        let connection = UnbufferedServerConnection::new(config).map_err(TlsError::Protocol)?;
+        let session = Session {
+            connection,
+            incoming: Buf::default(),
+            plain: Buf::default(),
+            outgoing: Buf::default(),
+            peer_closed: false,
+        };
+        let tls = TlsStream { io, session: RefCell::new(session), sending: Cell::new(false) };
+        loop {
+            let step = tls.session.borrow_mut().turn(None);
+            tls.flush(deadline).await?;
+            match step.map_err(TlsError::Protocol)? {
+                Step::Idle | Step::Read(_) => return Ok(tls),
+                Step::PeerClosed => return Err(TlsError::Closed),
+                Step::Blocked => {
+                    if tls.receive(deadline).await? == 0 {
+                        return Err(TlsError::Closed);
+                    }
+                }
+            }
+        }
+    }
+
+    pub fn io(&self) -> &Stream {
+        &self.io
+    }
+
+    /// As [`Stream::recv`]. `Ok(0)`: the peer has closed, with or without saying so by a `close_notify`; HTTP's own framing tells a truncation.
+    pub async fn recv(&self, mut buf: Buf, deadline: Deadline) -> (Result<usize, TlsError>, Buf) {
+        let got = loop {
+            let step = self.session.borrow_mut().turn(Some(&mut buf));
+            if let Err(error) = self.flush(deadline).await {
+                break Err(error);
+            }
+            match step {
+                Err(error) => break Err(TlsError::Protocol(error)),
+                Ok(Step::Read(n)) => break Ok(n),
+                Ok(Step::PeerClosed) => break Ok(0),
+                Ok(Step::Blocked | Step::Idle) => match self.receive(deadline).await {
+                    Ok(0) => break Ok(0),
+                    Ok(_) => {}
+                    Err(error) => break Err(error),
+                },
+            }
+        };
+        (got, buf)
+    }
+
+    /// Reads ciphertext once.
+    async fn receive(&self, deadline: Deadline) -> Result<usize, TlsError> {
+        let (got, fresh) = self.io.recv(Buf::head(), deadline).await;
+        let n = got.map_err(TlsError::Io)?;
+        let mut session = self.session.borrow_mut();
+        if session.incoming.is_empty() {
+            session.incoming = fresh;
+        } else {
+            session.incoming.compact();
+            session.incoming.put(fresh.filled());
+        }
+        Ok(n)
+    }
+
+    /// As [`Stream::send`]; counts plain bytes, of records that the kernel took whole.
+    pub async fn send(&self, buf: Buf, upto: usize, deadline: Deadline) -> (usize, Result<(), TlsError>, Buf) {
+        let mut sent = 0;
+        while sent < upto {
+            let n = (upto - sent).min(SEND_BYTES);
+            let mut cipher = if n <= RECORD_BYTES { Buf::head() } else { Buf::bulk() };
+            let encrypted = self.session.borrow_mut().encrypt(&buf.filled()[sent..sent + n], &mut cipher);
+            let outcome = match encrypted {
+                Ok(()) => self.send_cipher(cipher, deadline).await,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = outcome {
+                return (sent, Err(error), buf);
+            }
+            sent += n;
+        }
+        (sent, Ok(()), buf)
+    }
+
+    async fn send_cipher(&self, cipher: Buf, deadline: Deadline) -> Result<(), TlsError> {
+        self.sending.set(true);
+        let len = cipher.len();
+        let (_, outcome, _) = self.io.send(cipher, len, deadline).await;
+        self.sending.set(false);
+        outcome.map_err(TlsError::Io)?;
+        self.flush(deadline).await
+    }
+
+    /// Sends what rustls has to say, unless a send is under way: that one flushes when it is done.
+    async fn flush(&self, deadline: Deadline) -> Result<(), TlsError> {
+        if self.sending.get() {
+            return Ok(());
+        }
+        let outgoing = std::mem::take(&mut self.session.borrow_mut().outgoing);
+        if outgoing.is_empty() {
+            return Ok(());
+        }
+        self.sending.set(true);
+        let len = outgoing.len();
+        let (_, outcome, _) = self.io.send(outgoing, len, deadline).await;
+        self.sending.set(false);
+        outcome.map_err(TlsError::Io)
+    }
+
+    /// Says `close_notify`, so that the peer can tell the end from a truncation, then that no bytes follow.
+    pub async fn finish(&self, deadline: Deadline) {
+        let mut cipher = Buf::head();
+        if self.session.borrow_mut().close(&mut cipher).is_ok() {
+            let _ = self.send_cipher(cipher, deadline).await;
+        }
+        self.io.finish();
+    }
+}
+
+impl Session {
+    /// Lets rustls work on what has come. With a reader, plain bytes go into its buffer; without, and what does not fit, into `plain`.
+    fn turn(&mut self, mut reader: Option<&mut Buf>) -> Result<Step, rustls::Error> {
+        let mut read = 0;
+        if let Some(buf) = reader.as_deref_mut()
+            && !self.plain.is_empty()
+        {
+            let n = self.plain.len().min(buf.spare_bytes());
+            buf.put(&self.plain.filled()[..n]);
+            self.plain.consume(n);
+            return Ok(Step::Read(n));
+        }
+        loop {
+            let UnbufferedStatus { mut discard, state } =
+                self.connection.process_tls_records(self.incoming.filled_mut());
+            let mut step = None;
+            match state {
+                Ok(ConnectionState::ReadTraffic(mut traffic)) => {
+                    while let Some(record) = traffic.next_record() {
+                        let record = record?;
+                        discard += record.discard;
+                        let fits = match reader.as_deref_mut() {
+                            Some(buf) => {
+                                let n = record.payload.len().min(buf.spare_bytes());
+                                buf.put(&record.payload[..n]);
+                                read += n;
+                                n
+                            }
+                            None => 0,
+                        };
+                        self.plain.put(&record.payload[fits..]);
+                    }
+                    // Another record may have come whole: it is taken too where it surely fits.
+                    let has_room = reader.as_deref_mut().is_some_and(|buf| buf.spare_bytes() >= RECORD_BYTES);
+                    if (read > 0 || !self.plain.is_empty()) && !has_room {
+                        step = Some(Ok(Step::Read(read)));
+                    }
+                }
+                Ok(ConnectionState::EncodeTlsData(mut data)) => encode(&mut data, &mut self.outgoing),
+                // What was encoded is in `outgoing`, and is sent by whoever called.
+                Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
+                Ok(ConnectionState::BlockedHandshake) => step = Some(Ok(Step::Blocked)),
+                Ok(ConnectionState::WriteTraffic(_)) => step = Some(Ok(if read > 0 { Step::Read(read) } else { Step::Idle })),
+                Ok(ConnectionState::PeerClosed | ConnectionState::Closed) => {
+                    self.peer_closed = true;
+                    step = Some(Ok(Step::PeerClosed));
+                }
+                // Early data is not offered.
+                Ok(_) => step = Some(Err(rustls::Error::General("a TLS state that was not asked for".into()))),
+                Err(error) => step = Some(Err(error)),
+            }
+            self.incoming.consume(discard);
+            match step {
+                None => {}
+                Some(Err(error)) => {
+                    self.take_alert();
+                    return Err(error);
+                }
+                Some(Ok(Step::PeerClosed)) if read > 0 => return Ok(Step::Read(read)),
+                Some(Ok(Step::Blocked | Step::Idle)) if self.peer_closed => return Ok(Step::PeerClosed),
+                Some(Ok(Step::Blocked | Step::Idle)) if self.incoming.len() >= INCOMING_BYTES_MAX => {
+                    return Err(rustls::Error::General("a TLS message over 64 KiB".into()));
+                }
+                Some(Ok(step)) => return Ok(step),
+            }
+        }
+    }
+
+    /// After an error rustls has an alert to send, once.
+    fn take_alert(&mut self) {
+        if let UnbufferedStatus { state: Ok(ConnectionState::EncodeTlsData(mut data)), .. } =
+            self.connection.process_tls_records(&mut [])
+        {
+            encode(&mut data, &mut self.outgoing);
+        }
+    }
+
+    fn encrypt(&mut self, plain: &[u8], cipher: &mut Buf) -> Result<(), TlsError> {
+        self.when_writable(|traffic| {
+            traffic
+                .encrypt(plain, cipher.spare())
+                .map(|n| cipher.fill(n))
+                .map_err(|error| rustls::Error::General(error.to_string()))
+        })
+    }
+
+    fn close(&mut self, cipher: &mut Buf) -> Result<(), TlsError> {
+        self.when_writable(|traffic| {
+            traffic
+                .queue_close_notify(cipher.spare())
+                .map(|n| cipher.fill(n))
+                .map_err(|error| rustls::Error::General(error.to_string()))
+        })
+    }
+
+    /// rustls hands out the right to write only when it has nothing else to do.
+    fn when_writable(
+        &mut self,
+        write: impl FnOnce(&mut rustls::unbuffered::WriteTraffic<'_, rustls::server::ServerConnectionData>) -> Result<(), rustls::Error>,
+    ) -> Result<(), TlsError> {
+        let mut write = Some(write);
+        loop {
+            let UnbufferedStatus { mut discard, state } =
+                self.connection.process_tls_records(self.incoming.filled_mut());
+            let mut done = None;
+            match state.map_err(TlsError::Protocol)? {
+                ConnectionState::WriteTraffic(mut traffic) => {
+                    let write = write.take().expect("the loop ends with the first write");
+                    done = Some(write(&mut traffic).map_err(TlsError::Protocol));
+                }
+                ConnectionState::ReadTraffic(mut traffic) => {
+                    while let Some(record) = traffic.next_record() {
+                        let record = record.map_err(TlsError::Protocol)?;
+                        discard += record.discard;
+                        self.plain.put(record.payload);
+                    }
+                }
+                ConnectionState::EncodeTlsData(mut data) => encode(&mut data, &mut self.outgoing),
+                ConnectionState::TransmitTlsData(data) => data.done(),
+                // The peer reads on after its own close_notify.
+                ConnectionState::PeerClosed => self.peer_closed = true,
+                _ => done = Some(Err(TlsError::Closed)),
+            }
+            self.incoming.consume(discard);
+            if let Some(done) = done {
+                return done;
+            }
+        }
+    }
+}
+
+fn encode<Data>(data: &mut rustls::unbuffered::EncodeTlsData<'_, Data>, outgoing: &mut Buf) {
+    outgoing.reserve(RECORD_OVERHEAD_BYTES);
+    loop {
+        match data.encode(outgoing.spare()) {
+            Ok(n) => return outgoing.fill(n),
+            Err(rustls::unbuffered::EncodeError::InsufficientSize(needed)) => outgoing.reserve(needed.required_size),
+            Err(rustls::unbuffered::EncodeError::AlreadyEncoded) => return,
+        }
+    }
+}

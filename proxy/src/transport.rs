@@ -1,0 +1,60 @@
+//! A connection that carries plain bytes, whatever is below: TCP or TLS.
+
+use std::io;
+
+use crate::buf::Buf;
+use crate::io::{Deadline, IoError, Stream};
+use crate::tls::{TlsError, TlsStream};
+
+/// One reader and one writer at once.
+pub(crate) enum Transport {
+    Plain(Stream),
+    Tls(Box<TlsStream>),
+}
+
+impl Transport {
+    /// See [`Stream::recv`].
+    pub async fn recv(&self, buf: Buf, deadline: Deadline) -> (Result<usize, IoError>, Buf) {
+        match self {
+            Transport::Plain(stream) => stream.recv(buf, deadline).await,
+            Transport::Tls(tls) => {
+                let (got, buf) = tls.recv(buf, deadline).await;
+                (got.map_err(plain), buf)
+            }
+        }
+    }
+
+    /// See [`Stream::send`].
+    pub async fn send(&self, buf: Buf, upto: usize, deadline: Deadline) -> (usize, Result<(), IoError>, Buf) {
+        match self {
+            Transport::Plain(stream) => stream.send(buf, upto, deadline).await,
+            Transport::Tls(tls) => {
+                let (sent, outcome, buf) = tls.send(buf, upto, deadline).await;
+                (sent, outcome.map_err(plain), buf)
+            }
+        }
+    }
+
+    /// Says that no more bytes follow; what was sent still arrives.
+    pub async fn finish(&self, deadline: Deadline) {
+        match self {
+            Transport::Plain(stream) => stream.finish(),
+            Transport::Tls(tls) => tls.finish(deadline).await,
+        }
+    }
+
+    /// The socket below.
+    pub fn socket(&self) -> &Stream {
+        match self {
+            Transport::Plain(stream) => stream,
+            Transport::Tls(tls) => tls.io(),
+        }
+    }
+}
+
+fn plain(error: TlsError) -> IoError {
+    match error {
+        TlsError::Io(error) => error,
+        TlsError::Protocol(_) | TlsError::Closed => IoError::Os(io::ErrorKind::InvalidData.into()),
+    }
+}
