@@ -83,6 +83,23 @@ impl Client {
         }
     }
 
+    /// Sends zeros until the proxy takes no more for a while; gives how many it took.
+    pub fn fill(&mut self) -> usize {
+        const PATIENCE: Duration = Duration::from_millis(500);
+        const FILL_BYTES_MAX: usize = 200_000_000;
+        let mut tcp = self.inlet.source.tcp();
+        tcp.set_write_timeout(Some(PATIENCE)).unwrap();
+        let mut taken = 0;
+        while taken < FILL_BYTES_MAX {
+            match tcp.write(&[0; 64 << 10]) {
+                Ok(count) => taken += count,
+                Err(_) => break,
+            }
+        }
+        tcp.set_write_timeout(Some(DEADLINE)).unwrap();
+        taken
+    }
+
     /// Reads one response (interim ones too) to a request that was not HEAD.
     pub fn response(&mut self) -> Response {
         self.response_to("GET")
