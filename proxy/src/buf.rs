@@ -90,11 +90,6 @@ impl Buf {
         (self.start, self.end) = (0, 0);
     }
 
-    /// Keeps the first `n` filled bytes.
-    pub fn truncate(&mut self, n: usize) {
-        self.end = self.end.min(self.start + n);
-    }
-
     /// Moves the filled part to the front, so that all free memory is spare.
     pub fn compact(&mut self) {
         if self.start > 0 {

@@ -142,6 +142,14 @@ impl Fault {
         }
     }
 
+    /// Our word for it: the timer's name, or the metric's label.
+    pub fn word(&self) -> &'static str {
+        match self.kind {
+            Kind::TimedOut(timer) => timer.name(),
+            kind => Kind::LABELS[kind.index()],
+        }
+    }
+
     /// Whose doing it is: a client's fault ends its connection, because what follows on it cannot be trusted.
     pub fn ends_downstream(&self) -> bool {
         match self.kind {

@@ -1,23 +1,27 @@
 //! Slipstream's data plane. ARCHITECTURE.md walks one request through the rooms.
 
-pub mod buf;
+pub mod admin;
+mod buf;
 pub mod config;
+pub mod control;
+pub mod demo;
+mod downstream;
 pub mod fault;
 mod h1;
 mod http;
 mod io;
+mod listen;
+pub mod log;
+mod pool;
+mod reply;
+mod route;
+mod serve;
+mod start;
 pub mod telemetry;
 pub mod timeouts;
+pub mod tls;
+mod transport;
+mod upstream;
+mod worker;
 
-use std::net::SocketAddr;
-use std::sync::Arc;
-
-/// A proxy that runs: its workers, its control thread, the addresses it bound.
-#[derive(Debug)]
-pub struct Running {
-    /// In the order of `Settings::listeners`, with the ports that the kernel gave.
-    pub listeners: Vec<SocketAddr>,
-    pub admin: Option<SocketAddr>,
-    /// One for each worker.
-    pub counters: Vec<Arc<telemetry::WorkerCounters>>,
-}
+pub use start::{Running, StartError, start};

@@ -10,18 +10,11 @@ mod response;
 mod target;
 mod write;
 
-pub use body::{Body, Piece};
+pub use body::Body;
 pub use chunked::Keep;
-pub use request::{RequestHead, parse_request};
+pub use request::{HeadLimits, RequestHead, parse_request};
 pub use response::{ResponseHead, parse_response};
 pub use write::{Ask, Persist, Sender, answer_head, ask_head};
 
 /// More field lines than any policy may allow (`limits.headFields`); bounds the parser's table on the stack.
 pub const FIELDS_MAX: usize = 256;
-
-/// Whether the connection may carry another message after this one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reuse {
-    Keep,
-    Close,
-}

@@ -63,11 +63,6 @@ impl Fields {
         self.lines.iter().filter(move |field| field.name == name).map(move |field| field.value_in(head))
     }
 
-    /// The first value of a known name.
-    pub fn first<'a>(&'a self, head: &'a [u8], name: Name) -> Option<&'a [u8]> {
-        self.lines.iter().find(|field| field.name == name).map(|field| field.value_in(head))
-    }
-
     /// Where the line behind line `n` starts, or where the empty line that ends a head of `head_len` bytes does.
     pub fn line_end(&self, n: usize, head_len: usize) -> usize {
         self.lines.get(n + 1).map_or(head_len - 2, Field::line_at)

@@ -23,17 +23,3 @@ impl Tick {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
 }
-
-/// An exact moment, for what is reported to people.
-#[derive(Debug, Clone, Copy)]
-pub struct Clock(u64);
-
-impl Clock {
-    pub fn now() -> Clock {
-        Clock(sys::clock_ns())
-    }
-
-    pub fn elapsed(self) -> Duration {
-        Duration::from_nanos(sys::clock_ns().saturating_sub(self.0))
-    }
-}

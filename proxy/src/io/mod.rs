@@ -15,8 +15,9 @@ mod stream;
 mod sys;
 mod wheel;
 
-pub use clock::{Clock, Tick};
+pub use clock::Tick;
 pub use driver::{Driver, DriverError, Runtime};
 pub use listener::{Listener, bind};
 pub use reactor::{Deadline, Reactor};
-pub use stream::{IoError, Side, Stream, connect};
+pub use stream::{IoError, Stream, connect};
+pub use sys::pin_to_nth_cpu;

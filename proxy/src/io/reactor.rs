@@ -391,11 +391,6 @@ impl Reactor {
             self.expire(&slot, Direction::Write);
         }
     }
-
-    /// Slots in use: zero once every stream, listener and sleep of the worker is gone.
-    pub fn slots_in_use(&self) -> usize {
-        self.slots.borrow().len()
-    }
 }
 
 /// Room for the events of one call.

@@ -45,7 +45,8 @@ impl<T> Wheel<T> {
         }
     }
 
-    pub fn len(&self) -> usize {
+    #[cfg(test)]
+    fn len(&self) -> usize {
         self.entries.len()
     }
 
@@ -164,7 +165,7 @@ mod tests {
         for wait in [1, 5, 319, 320, 321, 20_480, 1_310_720, 3_600_000, 400_000_000] {
             let mut wheel = Wheel::new(12_345);
             wheel.insert(12_345 + wait, 1);
-            assert_eq!(fired(&mut wheel, 12_345 + wait - 1), vec![], "{wait} ms");
+            assert!(fired(&mut wheel, 12_345 + wait - 1).is_empty(), "{wait} ms");
             assert_eq!(fired(&mut wheel, 12_345 + wait + TICK_MS), vec![1], "{wait} ms");
             assert_eq!((wheel.len(), wheel.next_ms()), (0, None));
         }

@@ -40,6 +40,12 @@ pub enum TlsError {
     Closed,
 }
 
+impl TlsError {
+    pub fn is_timeout(&self) -> bool {
+        matches!(self, TlsError::Io(IoError::Expired(_)))
+    }
+}
+
 impl fmt::Display for TlsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -1,0 +1,139 @@
+//! The client's side of a connection: request heads in, an end that loses no answer.
+//!
+//! In: a connection. Out: [`RequestHead`]s one after another, the bytes behind each. Must not know: routes, pools, flights.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use crate::buf::Buf;
+use crate::config::{RoutePolicy, Timeouts};
+use crate::fault::{Fault, Kind};
+use crate::h1::{self, HeadLimits, RequestHead, Sender};
+use crate::http::Fields;
+use crate::io::{Deadline, IoError, Tick};
+use crate::timeouts::Timer;
+use crate::transport::Transport;
+
+/// After an answer that ends the connection, what the client still sends is read and thrown away for so long: closing with bytes unread
+/// would send a RST, which may overtake the answer (RFC 9112 section 9.6).
+const LINGER: Duration = Duration::from_secs(2);
+
+/// A head that has grown by less than this is not parsed again while its end is not in sight.
+const REPARSE_BYTES_MIN: usize = 4096;
+
+/// A client's connection.
+pub(crate) struct Downstream {
+    pub transport: Transport,
+    pub sender: Sender,
+    /// What was read and not yet used up: the head being parsed or served, then its body, then pipelined requests.
+    pub incoming: Buf,
+    /// Of the head that was parsed last.
+    pub fields: Fields,
+    accepted: Tick,
+    requests: u64,
+}
+
+impl Downstream {
+    pub fn new(transport: Transport, peer: IpAddr) -> Downstream {
+        let sender = Sender::new(peer, matches!(transport, Transport::Tls(_)));
+        Downstream {
+            transport,
+            sender,
+            incoming: Buf::default(),
+            fields: Fields::default(),
+            accepted: Tick::now(),
+            requests: 0,
+        }
+    }
+
+    /// The next whole head; its bytes are the first of `incoming`. `None`: the client is done.
+    ///
+    /// Errors: the fault to answer with, then close.
+    pub async fn next_head(&mut self, policy: &RoutePolicy) -> Result<Option<RequestHead>, Fault> {
+        let limits = HeadLimits { bytes: policy.limits.head_bytes, fields: policy.limits.head_fields };
+        let mut deadline = self.first_deadline(&policy.timeouts);
+        let mut parsed = 0;
+        let mut skipped_empty_line = false;
+        loop {
+            if !skipped_empty_line && self.incoming.filled().starts_with(b"\r\n") {
+                self.incoming.consume(2);
+                skipped_empty_line = true;
+            }
+            if self.is_worth_parsing(parsed, limits) {
+                if let Some(head) = h1::parse_request(self.incoming.filled(), limits, &mut self.fields)? {
+                    self.requests += 1;
+                    return Ok(Some(head));
+                }
+                parsed = self.incoming.len();
+            }
+            let was_empty = self.incoming.is_empty();
+            match self.read(limits, deadline).await {
+                Ok(0) if was_empty => return Ok(None),
+                Ok(0) => return Err(Fault { kind: Kind::Malformed, detail: "a head that was cut off (RFC 9112 8)" }),
+                Ok(_) => {}
+                // Nobody waits for an answer to nothing.
+                Err(_) if was_empty => return Ok(None),
+                Err(IoError::Expired(timer)) => {
+                    return Err(Fault { kind: Kind::TimedOut(timer), detail: "the head did not arrive whole in time" });
+                }
+                Err(IoError::Os(_)) => return Err(Fault { kind: Kind::ClientGone, detail: "the client broke off" }),
+            }
+            if was_empty && self.requests > 0 {
+                deadline = Deadline::after(policy.timeouts.request_headers, Timer::RequestHeaders);
+            }
+        }
+    }
+
+    /// A new connection has to send a head soon; one that has sent requests may rest.
+    fn first_deadline(&self, timeouts: &Timeouts) -> Deadline {
+        if self.requests == 0 {
+            return Deadline { at: self.accepted.after(timeouts.request_headers), timer: Timer::RequestHeaders };
+        }
+        if self.incoming.is_empty() {
+            Deadline::after(timeouts.connection_idle, Timer::ConnectionIdle)
+        } else {
+            Deadline::after(timeouts.request_headers, Timer::RequestHeaders)
+        }
+    }
+
+    /// A head that drips in would be parsed from its start again and again: it waits for its end, or for having doubled.
+    fn is_worth_parsing(&self, parsed: usize, limits: HeadLimits) -> bool {
+        let bytes = self.incoming.filled();
+        !bytes.is_empty()
+            && (parsed == 0
+                || bytes.len() >= parsed * 2
+                || bytes.len() < REPARSE_BYTES_MIN
+                || bytes.len() >= limits.bytes
+                || memchr::memmem::find(&bytes[parsed.saturating_sub(3)..], b"\r\n\r\n").is_some())
+    }
+
+    async fn read(&mut self, limits: HeadLimits, deadline: Deadline) -> Result<usize, IoError> {
+        let mut incoming = std::mem::take(&mut self.incoming);
+        if incoming.capacity() == 0 {
+            incoming = Buf::head();
+        } else if incoming.spare_bytes() == 0 {
+            incoming.reserve(incoming.len().clamp(1, limits.bytes));
+        }
+        let (got, incoming) = self.transport.recv(incoming, deadline).await;
+        self.incoming = incoming;
+        got
+    }
+
+    /// Ends the connection so that the last answer arrives.
+    pub async fn linger(self) {
+        let deadline = Deadline::after(LINGER, Timer::ConnectionIdle);
+        self.transport.finish(deadline).await;
+        let mut buf = self.incoming;
+        loop {
+            buf.clear();
+            if buf.capacity() == 0 {
+                buf = Buf::head();
+            }
+            let got;
+            (got, buf) = self.transport.socket().recv(buf, deadline).await;
+            if !matches!(got, Ok(1..)) {
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! Accepting: from a listening socket to a [`Downstream`] whose requests are served.
+//!
+//! In: a listener, its TLS configuration. Out: connections, each a task. Must not know: HTTP, routes.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::ServerConfig;
+
+use crate::downstream::Downstream;
+use crate::io::{Deadline, Listener, Stream, Tick};
+use crate::pool::Pool;
+use crate::serve;
+use crate::timeouts::Timer;
+use crate::tls::TlsStream;
+use crate::transport::Transport;
+use crate::worker::Worker;
+
+/// How long a worker that can accept nothing (no descriptor is free) waits before it tries again.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Connections accepted in one go, before the others on the worker have their turn.
+const ACCEPTS_IN_A_ROW: usize = 32;
+
+/// One address on one worker: how connections begin and where their requests go.
+pub(crate) struct Listening {
+    pub tls: Option<Arc<ServerConfig>>,
+    pub pool: Rc<Pool>,
+    /// `Host` of a request that came without one.
+    pub upstream_authority: String,
+}
+
+/// Accepts until the task is dropped.
+pub(crate) async fn accept(worker: Rc<Worker>, listener: Listener, listening: Rc<Listening>) {
+    let mut in_a_row = 0;
+    loop {
+        match listener.accept().await {
+            Ok((stream, peer)) => {
+                let (task_worker, listening) = (worker.clone(), listening.clone());
+                worker.spawn(connection(task_worker, listening, stream, peer));
+            }
+            Err(_) => worker.reactor.sleep_until(Tick::now().after(ACCEPT_PAUSE)).await,
+        }
+        in_a_row += 1;
+        if in_a_row == ACCEPTS_IN_A_ROW {
+            in_a_row = 0;
+            worker.reactor.yield_now().await;
+        }
+    }
+}
+
+/// Counts an open connection, until it is dropped.
+struct Open(Rc<Worker>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.counters.connections_open.fall();
+    }
+}
+
+async fn connection(worker: Rc<Worker>, listening: Rc<Listening>, stream: Stream, peer: SocketAddr) {
+    worker.counters.connections.add(1);
+    worker.counters.connections_open.rise();
+    let _open = Open(worker.clone());
+    let transport = match &listening.tls {
+        None => Transport::Plain(stream),
+        Some(config) => {
+            let wait = worker.snapshot().policy.timeouts.tls_handshake;
+            let deadline = Deadline::after(wait, Timer::TlsHandshake);
+            match TlsStream::accept(stream, config.clone(), deadline).await {
+                Ok(tls) => {
+                    worker.counters.tls_handshakes.add(1);
+                    Transport::Tls(Box::new(tls))
+                }
+                Err(error) => {
+                    worker.counters.tls_handshake_failures.add(1);
+                    if error.is_timeout() {
+                        worker.counters.timeouts[Timer::TlsHandshake as usize].add(1);
+                    }
+                    return;
+                }
+            }
+        }
+    };
+    let downstream = Downstream::new(transport, peer.ip());
+    serve::connection(&worker, &listening, downstream).await;
+}

@@ -1,0 +1,372 @@
+//! The spine: all control flow of a request, top to bottom. Rooms below it decide or transform; none calls another sideways.
+//!
+//! `listen > downstream > serve { route > deadline > ask > attempt (pool, upload, head) > answer } > downstream`
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::buf::Buf;
+use crate::config::{RoutePolicy, Snapshot};
+use crate::downstream::Downstream;
+use crate::fault::{Fault, Kind};
+use crate::h1::{self, Ask, Body, Keep, Persist, RequestHead, ResponseHead};
+use crate::http::{Method, Version};
+use crate::io::Deadline;
+use crate::listen::Listening;
+use crate::pool::{Ages, Lease, Replay};
+use crate::reply;
+use crate::telemetry::Record;
+use crate::timeouts::Timer;
+use crate::upstream::{Alongside, Download, Encode, Ended, Upload, UploadEnd, read_head};
+use crate::worker::Worker;
+
+/// A request is kept for a replay up to this size, head and body.
+const REPLAY_BYTES_MAX: usize = 64 * 1024;
+
+/// Interim responses to one request. Real apps send one or two.
+const INTERIM_MAX: u32 = 32;
+
+/// Requests of one connection that are answered before the other tasks of the worker have their turn, where none of them had to wait.
+const REQUESTS_IN_A_ROW: u32 = 64;
+
+/// What becomes of the client's connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum After {
+    Next,
+    /// The answer says that it is the last.
+    Close,
+    /// The answer is not whole, and must not look whole.
+    BreakOff,
+}
+
+/// Serves the requests of one connection until it ends.
+pub(crate) async fn connection(worker: &Rc<Worker>, listening: &Listening, mut downstream: Downstream) {
+    let mut served = 0u32;
+    loop {
+        let snapshot = worker.snapshot();
+        let after = match downstream.next_head(&snapshot.policy).await {
+            Ok(Some(head)) => serve(worker, listening, &snapshot, &mut downstream, head).await,
+            Ok(None) => After::Close,
+            Err(fault) => {
+                worker.counters.failed(fault);
+                answer_fault(worker, &mut downstream, fault, None, Persist::Close, snapshot.policy.timeouts.stream_idle).await
+            }
+        };
+        match after {
+            After::Next => {}
+            After::Close => return downstream.linger().await,
+            After::BreakOff => return downstream.transport.socket().reset_on_close(),
+        }
+        served += 1;
+        if served % REQUESTS_IN_A_ROW == 0 {
+            worker.reactor.yield_now().await;
+        }
+    }
+}
+
+/// One request, from its whole head to the last byte of its answer.
+async fn serve(
+    worker: &Rc<Worker>,
+    listening: &Listening,
+    snapshot: &Snapshot,
+    downstream: &mut Downstream,
+    head: RequestHead,
+) -> After {
+    let record = Record::start(&worker.counters);
+    let policy = crate::route::policy(snapshot, downstream.incoming.filled(), &head, &downstream.fields);
+    let persist = match head.version {
+        _ if !head.persistent || worker.is_stopping() => Persist::Close,
+        Version::Http11 => Persist::Keep,
+        Version::Http10 => Persist::KeepHttp10,
+    };
+    let request = Exchange {
+        worker,
+        listening,
+        policy,
+        head,
+        persist,
+        deadline: policy.timeouts.request.map(|wait| Deadline::after(wait, Timer::Request)),
+        record: &record,
+    };
+    if head.max_forwards == Some(0) {
+        return request.answer_as_last_hop(downstream).await;
+    }
+    match request.exchange(downstream).await {
+        Ok(after) => after,
+        Err(fault) => {
+            record.failed(fault);
+            let persist = if fault.ends_downstream() || request.is_body_left(downstream) { Persist::Close } else { persist };
+            if matches!(fault.kind, Kind::ClientGone) {
+                return After::Close;
+            }
+            answer_fault(worker, downstream, fault, Some(head.method), persist, policy.timeouts.stream_idle).await
+        }
+    }
+}
+
+/// One request on its way.
+struct Exchange<'r> {
+    worker: &'r Rc<Worker>,
+    listening: &'r Listening,
+    policy: &'r RoutePolicy,
+    head: RequestHead,
+    persist: Persist,
+    /// `timeouts.request`, from the whole head on.
+    deadline: Option<Deadline>,
+    record: &'r Record<'r>,
+}
+
+/// A request as it goes up: what is in memory, and what is still to come.
+struct Asked {
+    out: Buf,
+    incoming: Buf,
+    body: Body,
+    content: u64,
+}
+
+impl Exchange<'_> {
+    /// Sends the request to the app and the answer to the client. Errors: nothing of an answer has been sent.
+    async fn exchange(&self, downstream: &mut Downstream) -> Result<After, Fault> {
+        let mut asked = self.ask(downstream)?;
+        let whole = asked.body.is_over() && asked.out.len() <= REPLAY_BYTES_MAX;
+        let replay =
+            if whole && self.head.method.is_idempotent() { Replay::Possible } else { Replay::Impossible };
+        let pool = &self.listening.pool;
+        let mut warm = pool.warm(replay, self.ages());
+        loop {
+            let lease = match warm.take() {
+                Some(lease) => lease,
+                None => match pool.connect(self.ages(), self.deadline).await {
+                    Ok(lease) => lease,
+                    Err(fault) => {
+                        downstream.incoming = asked.incoming;
+                        return Err(fault);
+                    }
+                },
+            };
+            match self.attempt(downstream, lease, asked, replay).await? {
+                Attempt::Answered(after) => return Ok(after),
+                Attempt::Stale(again) => {
+                    self.worker.counters.upstream_replays.add(1);
+                    asked = again;
+                }
+            }
+        }
+    }
+
+    /// Turns the head and what has come of the body into what the app is sent.
+    fn ask(&self, downstream: &mut Downstream) -> Result<Asked, Fault> {
+        let content_max = self.policy.limits.request_body_bytes;
+        if let (Body::Length(bytes), Some(max)) = (self.head.body, content_max)
+            && bytes > max
+        {
+            return Err(UploadEnd::TOO_LARGE);
+        }
+        let mut out = Buf::head();
+        h1::ask_head(
+            &mut out,
+            Ask {
+                bytes: downstream.incoming.filled(),
+                head: &self.head,
+                fields: &downstream.fields,
+                sender: &downstream.sender,
+                forwarded: self.policy.forwarded,
+                upstream_authority: &self.listening.upstream_authority,
+            },
+        );
+        downstream.incoming.consume(self.head.len);
+        let mut body = self.head.body;
+        let piece = body
+            .take(downstream.incoming.filled_mut(), Keep::Frames)
+            .map_err(|detail| Fault { kind: Kind::Malformed, detail })?;
+        if content_max.is_some_and(|max| piece.content > max) {
+            return Err(UploadEnd::TOO_LARGE);
+        }
+        self.worker.counters.bytes_received.add(piece.content);
+        out.put(&downstream.incoming.filled()[..piece.kept]);
+        downstream.incoming.consume(piece.consumed);
+        Ok(Asked { out, incoming: std::mem::take(&mut downstream.incoming), body, content: piece.content })
+    }
+
+    /// One try on one connection.
+    async fn attempt(
+        &self,
+        downstream: &mut Downstream,
+        lease: Lease,
+        asked: Asked,
+        replay: Replay,
+    ) -> Result<Attempt, Fault> {
+        let Self { worker, policy, head, .. } = self;
+        let Downstream { transport, fields, incoming, .. } = downstream;
+        let (body, content) = (asked.body, asked.content);
+        worker.counters.upstream_requests.add(1);
+        let upload = std::pin::pin!(
+            Upload {
+                from: transport,
+                to: lease.stream(),
+                out: asked.out,
+                incoming: asked.incoming,
+                body,
+                content,
+                content_max: policy.limits.request_body_bytes,
+                body_idle: policy.timeouts.request_body_idle,
+                stream_idle: policy.timeouts.stream_idle,
+                request: self.deadline,
+                counters: &worker.counters,
+            }
+            .run()
+        );
+        let mut upload = Alongside::new(upload);
+        let mut buf = Buf::head();
+        let mut interims = 0;
+        let answer = loop {
+            let read = read_head(lease.stream(), buf, head.method, fields, self.head_deadline());
+            let answer;
+            (answer, buf) = match upload.with(read).await? {
+                Ok(read) => read,
+                Err(none) => {
+                    let Some(uploaded) = upload.into_done() else { return Err(none.fault) };
+                    let replayable = replay == Replay::Possible || uploaded.sent == 0;
+                    if lease.reused && none.nothing_came && replayable {
+                        let (out, incoming) = (uploaded.out, uploaded.incoming);
+                        return Ok(Attempt::Stale(Asked { out, incoming, body, content }));
+                    }
+                    *incoming = uploaded.incoming;
+                    return Err(none.fault);
+                }
+            };
+            if !answer.is_interim() {
+                break answer;
+            }
+            interims += 1;
+            if interims > INTERIM_MAX {
+                return Err(Fault { kind: Kind::UpstreamGarbage, detail: "more than 32 interim responses" });
+            }
+            if head.version == Version::Http11 {
+                self.record.answered(answer.status);
+                let mut out = Buf::head();
+                h1::answer_head(&mut out, buf.filled(), &answer, fields, Persist::Keep, false, &worker.date());
+                let upto = out.len();
+                let (_, outcome, _) = upload.with(transport.send(out, upto, self.idle_deadline())).await?;
+                if outcome.is_err() {
+                    return Err(Fault { kind: Kind::ClientGone, detail: "the client left before its answer" });
+                }
+            }
+            buf.consume(answer.len);
+        };
+
+        let encode = self.encode(&answer);
+        let until_close = encode == Encode::Unchunked || (encode == Encode::AsIs && answer.body == Body::UntilClose);
+        // A body that is still on its way when the answer begins may never be wanted whole: the connection ends with the answer.
+        let persist = if until_close || !upload.is_whole() { Persist::Close } else { self.persist };
+        let mut out = Buf::head();
+        let chunked = encode == Encode::Chunked || (encode == Encode::AsIs && answer.body.is_chunked());
+        h1::answer_head(&mut out, buf.filled(), &answer, fields, persist, chunked, &worker.date());
+        buf.consume(answer.len);
+        let download = Download {
+            from: lease.stream(),
+            to: transport,
+            out,
+            buf,
+            body: answer.body,
+            encode,
+            stream_idle: policy.timeouts.stream_idle,
+            request: self.deadline,
+            counters: &worker.counters,
+        };
+        let ended = match upload.with(download.run()).await {
+            Ok(ended) => ended,
+            Err(fault) => Ended::FailedInside(fault),
+        };
+        let uploaded = upload.into_done();
+        let whole = uploaded.as_ref().is_some_and(|uploaded| uploaded.end == UploadEnd::Whole);
+        if let Some(uploaded) = uploaded {
+            *incoming = uploaded.incoming;
+        }
+        match ended {
+            Ended::FailedUnseen(fault) => return Err(fault),
+            Ended::FailedInside(fault) => {
+                self.record.answered(answer.status);
+                self.record.failed(fault);
+                return Ok(Attempt::Answered(After::BreakOff));
+            }
+            Ended::Whole if whole && answer.persistent => lease.keep(answer.keep_alive_s.map(Duration::from_secs)),
+            Ended::Whole | Ended::WholeThenSpoilt => {}
+        }
+        self.record.answered(answer.status);
+        Ok(Attempt::Answered(if persist == Persist::Close || !whole { After::Close } else { After::Next }))
+    }
+
+    /// How the body reaches this client (RFC 9112 section 6.3 and 7).
+    fn encode(&self, answer: &ResponseHead) -> Encode {
+        match (answer.body, self.head.version) {
+            (Body::Chunked(_), Version::Http10) => Encode::Unchunked,
+            (Body::UntilClose, Version::Http11) => Encode::Chunked,
+            _ => Encode::AsIs,
+        }
+    }
+
+    fn ages(&self) -> Ages {
+        let timeouts = &self.policy.timeouts;
+        Ages { connect: timeouts.connect, idle: timeouts.upstream_idle, age: timeouts.max_connection_age }
+    }
+
+    fn idle_deadline(&self) -> Deadline {
+        Deadline::after(self.policy.timeouts.stream_idle, Timer::StreamIdle).or(self.deadline)
+    }
+
+    fn head_deadline(&self) -> Deadline {
+        let wait = self.policy.timeouts.response_headers;
+        self.idle_deadline().or(wait.map(|wait| Deadline::after(wait, Timer::ResponseHeaders)))
+    }
+
+    /// The request's body is not used up, so what follows on the connection is no head.
+    fn is_body_left(&self, downstream: &Downstream) -> bool {
+        // An exchange that failed with its body read whole has put what follows back; else there is nothing or the body is to come.
+        !self.head.body.is_over() && downstream.incoming.capacity() == 0
+    }
+
+    async fn answer_as_last_hop(&self, downstream: &mut Downstream) -> After {
+        let persist = if self.head.body.is_over() { self.persist } else { Persist::Close };
+        let mut out = Buf::head();
+        let bytes = downstream.incoming.filled();
+        reply::last_hop(&mut out, bytes, &self.head, &downstream.fields, persist, &self.worker.date());
+        downstream.incoming.consume(self.head.len);
+        self.record.answered(200);
+        send_answer(downstream, out, persist, self.policy.timeouts.stream_idle).await
+    }
+}
+
+/// How one try ended.
+enum Attempt {
+    Answered(After),
+    /// The connection had gone stale; the request, to be sent once more.
+    Stale(Asked),
+}
+
+async fn answer_fault(
+    worker: &Worker,
+    downstream: &mut Downstream,
+    fault: Fault,
+    method: Option<Method>,
+    persist: Persist,
+    write_wait: Duration,
+) -> After {
+    if fault.kind == Kind::ClientGone {
+        return After::Close;
+    }
+    worker.counters.answered(fault.status());
+    let mut out = Buf::head();
+    reply::fault(&mut out, fault, method, persist, &worker.name, &worker.date());
+    send_answer(downstream, out, persist, write_wait).await
+}
+
+async fn send_answer(downstream: &mut Downstream, out: Buf, persist: Persist, write_wait: Duration) -> After {
+    let upto = out.len();
+    let deadline = Deadline::after(write_wait, Timer::StreamIdle);
+    match downstream.transport.send(out, upto, deadline).await {
+        (_, Ok(()), _) if persist != Persist::Close => After::Next,
+        (_, Ok(()), _) => After::Close,
+        (_, Err(_), _) => After::BreakOff,
+    }
+}

@@ -1,0 +1,249 @@
+//! From [`Settings`] to a proxy that runs: addresses bound, certificates loaded, workers and control thread started.
+
+use std::fmt;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
+
+use arc_swap::ArcSwap;
+use rustls::ServerConfig;
+
+use crate::config::{ListenerSettings, Settings, Snapshot};
+use crate::control::{self, Control, ControlSettings, Stop};
+use crate::io::{Driver, DriverError, Listener, Runtime, bind, pin_to_nth_cpu};
+use crate::listen::{self, Listening};
+use crate::pool::Pool;
+use crate::telemetry::WorkerCounters;
+use crate::tls::{CertError, Certificates};
+use crate::worker::Worker;
+
+/// A proxy that runs: its workers, its control thread, the addresses it bound.
+#[derive(Debug)]
+pub struct Running {
+    /// In the order of `Settings::listeners`, with the ports that the kernel gave.
+    pub listeners: Vec<SocketAddr>,
+    pub admin: Option<SocketAddr>,
+    /// One for each worker.
+    pub counters: Vec<Arc<WorkerCounters>>,
+    pub control: Control,
+    /// The driver in use, and why.
+    pub driver: (&'static str, &'static str),
+    workers: Vec<JoinHandle<()>>,
+}
+
+impl Running {
+    /// Asks the proxy to end and waits until it has: requests in flight are finished.
+    pub fn stop(self) {
+        self.control.stop().ask();
+        self.wait();
+    }
+
+    /// Waits until somebody has asked the proxy to end, and it has.
+    pub fn wait(self) {
+        for worker in self.workers {
+            // A worker that panicked outside of a task has aborted the process already.
+            let _ = worker.join();
+        }
+        self.control.finish();
+    }
+}
+
+/// Why a proxy does not start.
+#[derive(Debug)]
+pub enum StartError {
+    Driver(DriverError),
+    Certificates(CertError),
+    Tls(rustls::Error),
+    /// An address cannot be listened on.
+    Bind { address: SocketAddr, source: io::Error },
+    /// A thread or its event loop cannot be made.
+    Thread(io::Error),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StartError::Driver(error) => error.fmt(f),
+            StartError::Certificates(error) => error.fmt(f),
+            StartError::Tls(error) => write!(f, "TLS cannot be configured: {error}"),
+            StartError::Bind { address, source } => {
+                let cure = match source.kind() {
+                    io::ErrorKind::AddrInUse => "another process listens there: choose another port, or end that process",
+                    io::ErrorKind::PermissionDenied => "ports below 1024 need CAP_NET_BIND_SERVICE: choose a higher one",
+                    io::ErrorKind::AddrNotAvailable => "no interface of this machine has that address",
+                    _ => "the address cannot be used",
+                };
+                write!(f, "cannot listen on {address}: {source}; {cure}")
+            }
+            StartError::Thread(error) => write!(f, "a worker cannot be started: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+/// What every worker does with one listener.
+#[derive(Clone)]
+struct Plan {
+    settings: ListenerSettings,
+    tls: Option<Arc<ServerConfig>>,
+}
+
+/// Starts everything; returns when every worker accepts.
+pub fn start(settings: Settings) -> Result<Running, StartError> {
+    let driver = Driver::choose(settings.io_driver).map_err(StartError::Driver)?;
+    let mut plans = Vec::new();
+    let mut certificates = Vec::new();
+    for listener in &settings.listeners {
+        let tls = match &listener.tls {
+            None => None,
+            Some(tls) => {
+                let loaded = Certificates::load(tls).map_err(StartError::Certificates)?;
+                let config = loaded.server_config().map_err(StartError::Tls)?;
+                certificates.push(loaded);
+                Some(config)
+            }
+        };
+        plans.push(Plan { settings: listener.clone(), tls });
+    }
+    let mut sockets: Vec<Vec<TcpListener>> = (0..settings.workers).map(|_| Vec::new()).collect();
+    let mut listeners = Vec::new();
+    for listener in &settings.listeners {
+        let bound = bind_for_all(listener.address, settings.workers)
+            .map_err(|source| StartError::Bind { address: listener.address, source })?;
+        listeners.push(bound[0].local_addr().map_err(StartError::Thread)?);
+        for (worker, socket) in sockets.iter_mut().zip(bound) {
+            worker.push(socket);
+        }
+    }
+    let admin = match settings.admin {
+        Some(address) => Some(bind(address, false).map_err(|source| StartError::Bind { address, source })?),
+        None => None,
+    };
+
+    let snapshot = Arc::new(ArcSwap::new(settings.snapshot.clone()));
+    let counters: Vec<Arc<WorkerCounters>> = (0..settings.workers).map(|_| Arc::default()).collect();
+    let (ready, stop) = (Arc::new(AtomicBool::new(false)), Arc::new(Stop::default()));
+    let control = control::spawn(ControlSettings {
+        admin,
+        counters: counters.clone(),
+        snapshot: snapshot.clone(),
+        driver: control::Driver { name: driver.name(), reason: driver.reason.to_owned() },
+        certificates,
+        ready: ready.clone(),
+        stop: stop.clone(),
+    })
+    .map_err(StartError::Thread)?;
+
+    let (report, reports) = mpsc::channel();
+    let mut workers = Vec::new();
+    for (n, sockets) in sockets.into_iter().enumerate() {
+        let seed = Seed {
+            n,
+            pin: settings.pin,
+            driver,
+            name: settings.name.clone(),
+            plans: plans.clone(),
+            sockets,
+            counters: counters[n].clone(),
+            snapshot: snapshot.clone(),
+            stop: stop.clone(),
+            report: report.clone(),
+        };
+        let thread = std::thread::Builder::new().name(format!("worker-{n}"));
+        workers.push(thread.spawn(move || seed.grow()).map_err(StartError::Thread)?);
+    }
+    drop(report);
+    for _ in 0..workers.len() {
+        match reports.recv() {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                stop.ask();
+                return Err(StartError::Thread(error));
+            }
+            Err(_) => return Err(StartError::Thread(io::Error::other("a worker ended before it was ready"))),
+        }
+    }
+    ready.store(true, Ordering::Release);
+    let driver = (driver.name(), driver.reason);
+    Ok(Running { listeners, admin: control.admin, counters, control, driver, workers })
+}
+
+/// One socket for each worker: their own by SO_REUSEPORT, or where that cannot be had the same one shared.
+fn bind_for_all(address: SocketAddr, workers: usize) -> io::Result<Vec<TcpListener>> {
+    // Bound alone first: SO_REUSEPORT would share the port with another process of ours that is there already.
+    drop(bind(address, false)?);
+    let first = bind(address, workers > 1)?;
+    let address = first.local_addr()?;
+    let mut all = vec![first];
+    for _ in 1..workers {
+        let next = bind(address, true).or_else(|_| all[0].try_clone())?;
+        all.push(next);
+    }
+    Ok(all)
+}
+
+/// What a worker's thread is made from.
+struct Seed {
+    n: usize,
+    pin: bool,
+    driver: Driver,
+    name: String,
+    plans: Vec<Plan>,
+    sockets: Vec<TcpListener>,
+    counters: Arc<WorkerCounters>,
+    snapshot: Arc<ArcSwap<Snapshot>>,
+    stop: Arc<Stop>,
+    report: mpsc::Sender<io::Result<()>>,
+}
+
+impl Seed {
+    /// The worker's thread, from its first step to its last.
+    fn grow(self) {
+        if self.pin {
+            pin_to_nth_cpu(self.n);
+        }
+        let (driver, report) = (self.driver, self.report.clone());
+        let run = std::panic::AssertUnwindSafe(|| {
+            Runtime::block_on(driver, |reactor| async move {
+                let worker = Worker::new(reactor.clone(), self.counters, &self.name, self.snapshot);
+                for (plan, socket) in self.plans.into_iter().zip(self.sockets) {
+                    let upstream = plan.settings.upstream;
+                    let listening = Rc::new(Listening {
+                        tls: plan.tls,
+                        pool: Pool::new(reactor.clone(), worker.counters.clone(), upstream.addresses),
+                        upstream_authority: upstream.authority,
+                    });
+                    let listener = Listener::new(&reactor, socket)?;
+                    monoio::spawn(until(self.stop.clone(), listen::accept(worker.clone(), listener, listening)));
+                }
+                let _ = self.report.send(Ok(()));
+                self.stop.asked().await;
+                worker.finish().await;
+                io::Result::Ok(())
+            })
+        });
+        match std::panic::catch_unwind(run) {
+            Ok(Ok(Ok(()))) => {}
+            Ok(Ok(Err(error)) | Err(error)) => {
+                let _ = report.send(Err(error));
+            }
+            // The process must not go on without this worker, and the kernel may still write into its buffers.
+            Err(_) => std::process::abort(),
+        }
+    }
+}
+
+/// Runs `task` until the proxy is asked to end.
+async fn until(stop: Arc<Stop>, task: impl Future<Output = ()>) {
+    let mut stopped = std::pin::pin!(stop.asked());
+    let mut task = std::pin::pin!(task);
+    std::future::poll_fn(|cx| match stopped.as_mut().poll(cx) {
+        std::task::Poll::Ready(()) => std::task::Poll::Ready(()),
+        std::task::Poll::Pending => task.as_mut().poll(cx),
+    })
+    .await;
+}

@@ -1,0 +1,189 @@
+//! The answer on its way to the client.
+
+use std::time::Duration;
+
+use crate::buf::Buf;
+use crate::fault::{Fault, Kind};
+use crate::h1::{Body, Keep};
+use crate::io::{Deadline, IoError, Stream};
+use crate::telemetry::WorkerCounters;
+use crate::timeouts::Timer;
+use crate::transport::Transport;
+
+/// Pieces moved before the other tasks of the worker have their turn.
+const PIECES_IN_A_ROW: u32 = 16;
+
+/// How the body reaches the client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Encode {
+    /// Framed as it came.
+    AsIs,
+    /// Out of its chunks: an HTTP/1.0 client reads until the end of the connection.
+    Unchunked,
+    /// Into chunks: it came without a length, and an HTTP/1.1 client can be told a clean end from a broken one.
+    Chunked,
+}
+
+/// An answer to move.
+pub(crate) struct Download<'a> {
+    pub from: &'a Stream,
+    pub to: &'a Transport,
+    /// The head as the client is to see it.
+    pub out: Buf,
+    /// What has come behind the head.
+    pub buf: Buf,
+    pub body: Body,
+    pub encode: Encode,
+    pub stream_idle: Duration,
+    pub request: Option<Deadline>,
+    pub counters: &'a WorkerCounters,
+}
+
+/// How an answer ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// Whole, and nothing came behind it.
+    Whole,
+    /// Whole, but the app's connection has ended or carries bytes that nobody asked for.
+    WholeThenSpoilt,
+    /// Nothing of it has reached the client.
+    FailedUnseen(Fault),
+    /// The client has seen a part.
+    FailedInside(Fault),
+}
+
+impl Download<'_> {
+    pub async fn run(mut self) -> Ended {
+        let mut seen = false;
+        match self.move_all(&mut seen).await {
+            Ok(ended) => ended,
+            Err(fault) if seen => Ended::FailedInside(fault),
+            Err(fault) => Ended::FailedUnseen(fault),
+        }
+    }
+
+    async fn move_all(&mut self, seen: &mut bool) -> Result<Ended, Fault> {
+        let keep = if self.encode == Encode::AsIs { Keep::Frames } else { Keep::Data };
+        let mut pieces = 0;
+        loop {
+            let piece = self
+                .body
+                .take(self.buf.filled_mut(), keep)
+                .map_err(|detail| Fault { kind: Kind::UpstreamGarbage, detail })?;
+            self.counters.bytes_sent.add(piece.content);
+            self.write(piece.kept, seen).await?;
+            self.buf.consume(piece.consumed);
+            if self.body.is_over() {
+                return Ok(if self.buf.is_empty() { Ended::Whole } else { Ended::WholeThenSpoilt });
+            }
+            pieces += 1;
+            if pieces % PIECES_IN_A_ROW == 0 {
+                self.from.reactor().yield_now().await;
+            }
+            if self.read().await? == 0 {
+                if self.body != Body::UntilClose {
+                    return Err(broken_off());
+                }
+                if self.encode == Encode::Chunked {
+                    self.out.put(b"0\r\n\r\n");
+                    self.write(0, seen).await?;
+                }
+                return Ok(Ended::WholeThenSpoilt);
+            }
+        }
+    }
+
+    /// Sends what is in `out`, then the first `n` bytes of `buf`: in one go where that is cheap.
+    async fn write(&mut self, n: usize, seen: &mut bool) -> Result<(), Fault> {
+        let mut direct = n;
+        if self.encode == Encode::Chunked && n > 0 {
+            self.out.put(format_size(n, &mut [0; 18]));
+            self.out.put(&self.buf.filled()[..n]);
+            self.out.put(b"\r\n");
+            direct = 0;
+        } else if !self.out.is_empty() && n <= self.out.spare_bytes() {
+            self.out.put(&self.buf.filled()[..n]);
+            direct = 0;
+        }
+        if !self.out.is_empty() {
+            *seen = true;
+            let upto = self.out.len();
+            let out = std::mem::take(&mut self.out);
+            self.out = self.send(out, upto).await?;
+            self.out.clear();
+        }
+        if direct > 0 {
+            *seen = true;
+            let buf = std::mem::take(&mut self.buf);
+            self.buf = self.send(buf, direct).await?;
+        }
+        Ok(())
+    }
+
+    async fn send(&self, buf: Buf, upto: usize) -> Result<Buf, Fault> {
+        let deadline = Deadline::after(self.stream_idle, Timer::StreamIdle).or(self.request);
+        let (_, outcome, buf) = self.to.send(buf, upto, deadline).await;
+        match outcome {
+            Ok(()) => Ok(buf),
+            Err(IoError::Os(_)) => Err(Fault { kind: Kind::ClientGone, detail: "the client left before the end of its answer" }),
+            Err(IoError::Expired(timer)) => {
+                Err(Fault { kind: Kind::TimedOut(timer), detail: "the client stopped reading its answer" })
+            }
+        }
+    }
+
+    /// Reads more of the body, into larger memory once a read has filled what there was.
+    async fn read(&mut self) -> Result<usize, Fault> {
+        let mut buf = std::mem::take(&mut self.buf);
+        let is_bulky = match self.body {
+            Body::Length(left) => left > buf.capacity() as u64,
+            _ => buf.spare_bytes() == 0 || buf.capacity() == crate::buf::BULK_BYTES,
+        };
+        if buf.is_empty() && is_bulky && self.encode != Encode::Chunked {
+            buf = Buf::bulk();
+        } else if buf.capacity() == 0 {
+            buf = Buf::head();
+        }
+        buf.compact();
+        if buf.spare_bytes() == 0 {
+            buf.reserve(1);
+        }
+        let deadline = Deadline::after(self.stream_idle, Timer::StreamIdle).or(self.request);
+        let (got, buf) = self.from.recv(buf, deadline).await;
+        self.buf = buf;
+        got.map_err(|error| match error {
+            IoError::Os(_) => broken_off(),
+            IoError::Expired(timer) => {
+                Fault { kind: Kind::TimedOut(timer), detail: "the app stopped inside its answer" }
+            }
+        })
+    }
+}
+
+fn broken_off() -> Fault {
+    Fault { kind: Kind::UpstreamBrokenOff, detail: "the app broke off inside its answer" }
+}
+
+/// A chunk's size line (RFC 9112 section 7.1), at most 16 digits.
+fn format_size(mut n: usize, line: &mut [u8; 18]) -> &[u8] {
+    line[16..].copy_from_slice(b"\r\n");
+    let mut at = 16;
+    while n > 0 {
+        at -= 1;
+        line[at] = b"0123456789abcdef"[n % 16];
+        n /= 16;
+    }
+    &line[at..]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chunk_sizes_are_hexadecimal() {
+        assert_eq!(format_size(1, &mut [0; 18]), b"1\r\n");
+        assert_eq!(format_size(0x1fA0, &mut [0; 18]), b"1fa0\r\n");
+        assert_eq!(format_size(usize::MAX, &mut [0; 18]), b"ffffffffffffffff\r\n");
+    }
+}

@@ -1,0 +1,190 @@
+//! The request on its way to the app.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use crate::buf::Buf;
+use crate::fault::{Fault, Kind};
+use crate::h1::{Body, Keep};
+use crate::io::{Deadline, IoError, Stream};
+use crate::telemetry::WorkerCounters;
+use crate::timeouts::Timer;
+use crate::transport::Transport;
+
+/// Pieces moved before the other tasks of the worker have their turn.
+const PIECES_IN_A_ROW: u32 = 16;
+
+/// A request to send: what is in memory, and where the rest comes from.
+pub(crate) struct Upload<'a> {
+    pub from: &'a Transport,
+    pub to: &'a Stream,
+    /// Head and what had come of the body; sent first, kept whole for a replay.
+    pub out: Buf,
+    /// What has come behind it.
+    pub incoming: Buf,
+    /// What of the body is still to come.
+    pub body: Body,
+    /// Content seen so far, and how much of it is allowed.
+    pub content: u64,
+    pub content_max: Option<u64>,
+    pub body_idle: Duration,
+    pub stream_idle: Duration,
+    pub request: Option<Deadline>,
+    pub counters: &'a WorkerCounters,
+}
+
+/// How far a request came.
+pub(crate) struct Uploaded {
+    pub out: Buf,
+    pub incoming: Buf,
+    /// Bytes that the kernel took.
+    pub sent: u64,
+    pub end: UploadEnd,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum UploadEnd {
+    /// All of it is sent.
+    Whole,
+    /// The app takes no more; it may have answered already.
+    AppStopped,
+    /// The client sent what is no body, too much, or stopped; or the app stopped reading for too long.
+    Failed(Fault),
+}
+
+impl Upload<'_> {
+    pub async fn run(mut self) -> Uploaded {
+        let mut sent = 0;
+        let end = self.send_all(&mut sent).await;
+        Uploaded { out: self.out, incoming: self.incoming, sent, end }
+    }
+
+    async fn send_all(&mut self, sent: &mut u64) -> UploadEnd {
+        let upto = self.out.len();
+        let out = std::mem::take(&mut self.out);
+        let (n, outcome, out) = self.to.send(out, upto, self.write_deadline()).await;
+        (self.out, *sent) = (out, n as u64);
+        if let Err(error) = outcome {
+            return stopped(error);
+        }
+        let mut pieces = 0;
+        while !self.body.is_over() {
+            if let Err(fault) = self.read().await {
+                return UploadEnd::Failed(fault);
+            }
+            let piece = match self.body.take(self.incoming.filled_mut(), Keep::Frames) {
+                Ok(piece) => piece,
+                Err(detail) => return UploadEnd::Failed(Fault { kind: Kind::Malformed, detail }),
+            };
+            self.content += piece.content;
+            self.counters.bytes_received.add(piece.content);
+            if self.content_max.is_some_and(|max| self.content > max) {
+                return UploadEnd::Failed(TOO_LARGE);
+            }
+            let incoming = std::mem::take(&mut self.incoming);
+            let (n, outcome, incoming) = self.to.send(incoming, piece.kept, self.write_deadline()).await;
+            self.incoming = incoming;
+            self.incoming.consume(piece.consumed);
+            *sent += n as u64;
+            if let Err(error) = outcome {
+                return stopped(error);
+            }
+            pieces += 1;
+            if pieces % PIECES_IN_A_ROW == 0 {
+                self.to.reactor().yield_now().await;
+            }
+        }
+        UploadEnd::Whole
+    }
+
+    fn write_deadline(&self) -> Deadline {
+        Deadline::after(self.stream_idle, Timer::StreamIdle).or(self.request)
+    }
+
+    /// Reads more of the body, into larger memory once a read has filled what there was.
+    async fn read(&mut self) -> Result<(), Fault> {
+        let mut incoming = std::mem::take(&mut self.incoming);
+        if incoming.is_empty() && self.body_is_bulky() {
+            incoming = Buf::bulk();
+        } else if incoming.capacity() == 0 {
+            incoming = Buf::head();
+        }
+        incoming.compact();
+        let deadline = Deadline::after(self.body_idle, Timer::RequestBodyIdle).or(self.request);
+        let (got, incoming) = self.from.recv(incoming, deadline).await;
+        self.incoming = incoming;
+        match got {
+            Ok(1..) => Ok(()),
+            Ok(0) | Err(IoError::Os(_)) => {
+                Err(Fault { kind: Kind::ClientGone, detail: "the client broke off inside its request body" })
+            }
+            Err(IoError::Expired(timer)) => {
+                Err(Fault { kind: Kind::TimedOut(timer), detail: "the request body stopped arriving" })
+            }
+        }
+    }
+
+    fn body_is_bulky(&self) -> bool {
+        match self.body {
+            Body::Length(left) => left > crate::buf::HEAD_BYTES as u64,
+            _ => self.content > crate::buf::BULK_BYTES as u64,
+        }
+    }
+}
+
+pub(super) const TOO_LARGE: Fault =
+    Fault { kind: Kind::BodyTooLarge, detail: "a request body over limits.requestBodyBytes (RFC 9110 15.5.14)" };
+
+impl UploadEnd {
+    pub const TOO_LARGE: Fault = TOO_LARGE;
+}
+
+fn stopped(error: IoError) -> UploadEnd {
+    match error {
+        // It may have answered and closed; its answer is worth more than our error.
+        IoError::Os(_) => UploadEnd::AppStopped,
+        IoError::Expired(timer) => {
+            UploadEnd::Failed(Fault { kind: Kind::TimedOut(timer), detail: "the app did not take the request in time" })
+        }
+    }
+}
+
+/// An upload that goes on beside whatever else is waited for.
+pub(crate) struct Alongside<'p, F> {
+    upload: Pin<&'p mut F>,
+    done: Option<Uploaded>,
+}
+
+impl<'p, F: Future<Output = Uploaded>> Alongside<'p, F> {
+    pub fn new(upload: Pin<&'p mut F>) -> Alongside<'p, F> {
+        Alongside { upload, done: None }
+    }
+
+    /// Waits for `other` while the upload goes on; gives up on it when the upload fails by the client's doing.
+    pub async fn with<T>(&mut self, other: impl Future<Output = T>) -> Result<T, Fault> {
+        let mut other = std::pin::pin!(other);
+        std::future::poll_fn(|cx| {
+            if self.done.is_none()
+                && let Poll::Ready(uploaded) = self.upload.as_mut().poll(cx)
+            {
+                self.done = Some(uploaded);
+            }
+            if let Some(Uploaded { end: UploadEnd::Failed(fault), .. }) = self.done {
+                return Poll::Ready(Err(fault));
+            }
+            other.as_mut().poll(cx).map(Ok)
+        })
+        .await
+    }
+
+    pub fn is_whole(&self) -> bool {
+        matches!(self.done, Some(Uploaded { end: UploadEnd::Whole, .. }))
+    }
+
+    /// What the upload left behind, if it has ended.
+    pub fn into_done(self) -> Option<Uploaded> {
+        self.done
+    }
+}

@@ -1,0 +1,123 @@
+//! A worker: one thread, one event loop, its own connections, pools and counters. What crosses threads is named in ARCHITECTURE.md.
+
+use std::cell::{Cell, RefCell};
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use arc_swap::ArcSwap;
+use arc_swap::cache::Cache;
+
+use crate::config::Snapshot;
+use crate::http::HttpDate;
+use crate::io::{Reactor, Tick};
+use crate::telemetry::WorkerCounters;
+
+/// How long requests in flight may take to end once the process is asked to.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// How often a worker that is about to end looks whether it can.
+const GRACE_LOOK: Duration = Duration::from_millis(20);
+
+/// State of one worker, shared by its tasks.
+pub(crate) struct Worker {
+    pub reactor: Rc<Reactor>,
+    pub counters: Arc<WorkerCounters>,
+    /// Our member of `Proxy-Status`.
+    pub name: Rc<str>,
+    snapshots: RefCell<Cache<Arc<ArcSwap<Snapshot>>, Arc<Snapshot>>>,
+    /// The newest, so that a request takes it without an atomic write.
+    newest: RefCell<Rc<Arc<Snapshot>>>,
+    date: RefCell<HttpDate>,
+    tasks: Cell<usize>,
+    stopping: Cell<bool>,
+}
+
+impl Worker {
+    pub fn new(
+        reactor: Rc<Reactor>,
+        counters: Arc<WorkerCounters>,
+        name: &str,
+        snapshots: Arc<ArcSwap<Snapshot>>,
+    ) -> Rc<Worker> {
+        let newest = RefCell::new(Rc::new(snapshots.load_full()));
+        Rc::new(Worker {
+            reactor,
+            counters,
+            name: name.into(),
+            snapshots: RefCell::new(Cache::new(snapshots)),
+            newest,
+            date: RefCell::default(),
+            tasks: Cell::new(0),
+            stopping: Cell::new(false),
+        })
+    }
+
+    /// What the next request is judged by. One atomic load while nothing has changed.
+    pub fn snapshot(&self) -> Rc<Arc<Snapshot>> {
+        let mut cache = self.snapshots.borrow_mut();
+        let current = cache.load();
+        let mut newest = self.newest.borrow_mut();
+        if !Arc::ptr_eq(current, &newest) {
+            *newest = Rc::new(current.clone());
+        }
+        newest.clone()
+    }
+
+    /// The text of a `Date` field.
+    pub fn date(&self) -> [u8; 29] {
+        let unix_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        *self.date.borrow_mut().at(unix_s)
+    }
+
+    /// Connections end after the answer under way.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.get()
+    }
+
+    /// Runs a task whose panic costs nothing but itself.
+    pub fn spawn(self: &Rc<Self>, task: impl Future<Output = ()> + 'static) {
+        let worker = self.clone();
+        self.tasks.set(self.tasks.get() + 1);
+        monoio::spawn(async move {
+            let _running = Running(worker.clone());
+            let mut task = pin!(task);
+            let panicked = std::future::poll_fn(|cx| {
+                match catch_unwind(AssertUnwindSafe(|| task.as_mut().poll(cx))) {
+                    Ok(poll) => poll.map(|()| false),
+                    Err(_) => Poll::Ready(true),
+                }
+            })
+            .await;
+            if panicked {
+                worker.counters.panics.add(1);
+            }
+        });
+    }
+
+    /// Waits until the tasks are done, at most [`GRACE`]; then ends their waits, so that the kernel holds no buffer of ours any more.
+    pub async fn finish(&self) {
+        self.stopping.set(true);
+        let until = Tick::now().after(GRACE);
+        while self.counters.requests_active.now() > 0 && Tick::now() < until {
+            self.reactor.sleep_until(Tick::now().after(GRACE_LOOK)).await;
+        }
+        let until = Tick::now().after(Duration::from_secs(1));
+        while self.tasks.get() > 0 && Tick::now() < until {
+            self.reactor.end_all_waits();
+            self.reactor.sleep_until(Tick::now().after(GRACE_LOOK)).await;
+        }
+    }
+}
+
+struct Running(Rc<Worker>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.tasks.set(self.0.tasks.get() - 1);
+    }
+}
