@@ -33,6 +33,7 @@ struct Log {
 struct Seen {
     connections: Vec<Connection>,
     requests: Vec<Request>,
+    notes: Vec<String>,
     failures: Vec<String>,
 }
 
@@ -144,6 +145,16 @@ impl App {
         assert!(whole.is_none(), "the app got a whole request out of a broken one: {whole:?}");
     }
 
+    /// Waits until a script has said `note` ([`Conn::note`]).
+    pub fn wait_for_note(&self, note: &str) {
+        self.wait(&format!("the app notes {note:?}"), |seen| seen.notes.iter().any(|have| have == note).then_some(()));
+    }
+
+    /// Waits until the script of connection `number` is done and has closed it.
+    pub fn wait_to_close(&self, number: usize) {
+        self.wait_for_note(&format!("closed {number}"));
+    }
+
     fn with_needle(&self, needle: &str) -> Option<usize> {
         find(&self.log.seen.lock().unwrap(), needle)
     }
@@ -202,16 +213,33 @@ pub struct Conn {
 
 /// A stream whose received bytes are kept in the app's log.
 struct Recorded {
-    stream: Arc<TcpStream>,
+    /// `None` only while it is dropped.
+    stream: Option<Arc<TcpStream>>,
     log: Arc<Log>,
     number: usize,
+}
+
+impl Recorded {
+    fn tcp(&self) -> &TcpStream {
+        self.stream.as_deref().expect("taken by drop alone")
+    }
+}
+
+impl Drop for Recorded {
+    fn drop(&mut self) {
+        drop(self.stream.take());
+        if let Ok(mut seen) = self.log.seen.lock() {
+            seen.notes.push(format!("closed {}", self.number));
+            self.log.changed.notify_all();
+        }
+    }
 }
 
 impl Read for Recorded {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         /// The record of a connection; bulk beyond it is read and not kept.
         const RECORD_BYTES_MAX: usize = 1 << 20;
-        let read = (&*self.stream).read(buffer);
+        let read = self.tcp().read(buffer);
         let mut seen = self.log.seen.lock().unwrap();
         let connection = &mut seen.connections[self.number];
         match &read {
@@ -238,7 +266,7 @@ impl Conn {
         let number = seen.connections.len();
         seen.connections.push(Connection { received: Vec::new(), end: None, stream: Arc::downgrade(&stream) });
         log.changed.notify_all();
-        Conn { number, inlet: Inlet::new(Recorded { stream, log: log.clone(), number }) }
+        Conn { number, inlet: Inlet::new(Recorded { stream: Some(stream), log: log.clone(), number }) }
     }
 
     /// Reads a whole request. `None`: the connection ended, before one or within. Panics where what came is no request.
@@ -291,6 +319,13 @@ impl Conn {
         self.inlet.rest().1
     }
 
+    /// Tells the case something ([`App::wait_for_note`]).
+    pub fn note(&self, note: impl Into<String>) {
+        let log = &self.inlet.source.log;
+        log.seen.lock().unwrap().notes.push(note.into());
+        log.changed.notify_all();
+    }
+
     /// Closes the sending direction only.
     pub fn half_close(&mut self) {
         let _ = self.stream().shutdown(Shutdown::Write);
@@ -302,6 +337,6 @@ impl Conn {
     }
 
     fn stream(&self) -> &TcpStream {
-        &self.inlet.source.stream
+        self.inlet.source.tcp()
     }
 }

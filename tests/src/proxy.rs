@@ -204,7 +204,8 @@ impl Running {
         assert!(sent.success(), "kill -s {name}");
     }
 
-    fn wait_for_exit(mut self) -> Exit {
+    /// Waits for the process to end by itself, or by a signal that was sent.
+    pub fn wait_for_exit(mut self) -> Exit {
         let status = eventually("the proxy exits", || self.child.try_wait().unwrap());
         self.exited = true;
         if let Some(reader) = self.reader.take() {
