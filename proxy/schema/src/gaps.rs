@@ -1,0 +1,51 @@
+//! What the vocabulary can say and this version does not do yet: accepted, and never silently ignored.
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::level::is_at_or_below;
+use crate::{Effective, Level};
+
+/// A field, or a section, without effect in this version; whoever builds the feature deletes its line.
+struct Gap {
+    /// Below `policy` and below each of its routes; or from the top of the file.
+    field: &'static str,
+    /// Values that already hold.
+    but: &'static [&'static str],
+}
+
+const GAPS: &[Gap] = &[
+    Gap { field: "concurrency.limit", but: &["none"] },
+    Gap { field: "concurrency.queue", but: &[] },
+    Gap { field: "concurrency.mode", but: &[] },
+    Gap { field: "concurrency.longLived", but: &[] },
+    Gap { field: "coalescing", but: &["off"] },
+    Gap { field: "upstream.protocol", but: &["auto", "http1"] },
+    Gap { field: "halfClose", but: &[] },
+    Gap { field: "listeners.tls.mode", but: &["required"] },
+    Gap { field: "telemetry.serviceName", but: &[] },
+];
+
+/// One line for each field that somebody set and this version does not act on: "policy.concurrency.limit: accepted, not yet in force in this version".
+pub fn not_yet_in_force<T: Serialize>(effective: &Effective<T>) -> Vec<String> {
+    let set = effective.fields().into_iter().filter(|field| field.level > Level::BuiltIn);
+    let without_effect = set.filter(|field| GAPS.iter().any(|gap| gap.covers(&field.path, &field.value)));
+    without_effect.map(|field| format!("{}: accepted, not yet in force in this version", field.path)).collect()
+}
+
+impl Gap {
+    fn covers(&self, path: &str, value: &Value) -> bool {
+        is_at_or_below(&plain(path), self.field) && !value.as_str().is_some_and(|word| self.but.contains(&word))
+    }
+}
+
+/// The path without list positions, and from the policy or the route that holds it: `policy.routes[3].coalescing.mode` is `coalescing.mode`.
+fn plain(path: &str) -> String {
+    let mut names: Vec<&str> = path.split('.').map(|name| name.split('[').next().unwrap_or_default()).collect();
+    for holder in ["policy", "routes"] {
+        if names.len() > 1 && names[0] == holder {
+            names.remove(0);
+        }
+    }
+    names.join(".")
+}
