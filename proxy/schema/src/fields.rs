@@ -7,7 +7,9 @@ use crate::locate::Step;
 
 /// The names allowed in the mapping at `path` of a static file, in alphabetical order; empty where there is no such mapping.
 pub(crate) fn known_at(path: &[Step]) -> Vec<String> {
-    let generator = schemars::generate::SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true).into_generator();
+    let generator = schemars::generate::SchemaSettings::draft2020_12()
+        .with(|settings| settings.inline_subschemas = true)
+        .into_generator();
     let root = generator.into_root_schema_for::<StaticFile>().to_value();
     let mut node = Some(&root);
     for step in path {
@@ -32,7 +34,8 @@ fn part<'a>(node: &'a Value, keyword: &str) -> Option<&'a Value> {
 
 /// The known name that `unknown` is most likely a slip of: at most a third of its letters differ, case and hyphens aside.
 pub(crate) fn nearest<'a>(unknown: &str, known: &'a [String]) -> Option<&'a str> {
-    let plain = |name: &str| name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect::<Vec<_>>();
+    let plain =
+        |name: &str| name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect::<Vec<_>>();
     let unknown = plain(unknown);
     let near = known.iter().map(|name| (distance(&unknown, &plain(name)), name));
     let (letters, name) = near.min_by_key(|(letters, _)| *letters)?;

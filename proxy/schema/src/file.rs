@@ -10,7 +10,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::section::section;
 use crate::text::ByText;
 use crate::{
-    AdminAddress, Count, FilePath, Invalid, IoDriver, List, ListenAddress, Misfit, Policy, Scheme, ServiceName, TlsMode, UpstreamUrl,
+    AdminAddress, Count, FilePath, Invalid, IoDriver, List, ListenAddress, Misfit, Policy, Scheme, ServiceName,
+    TlsMode, UpstreamUrl,
 };
 
 section! {
@@ -161,7 +162,8 @@ impl StaticFile {
     pub fn check(&self) -> Result<(), Misfit> {
         let listeners = self.listeners.as_deref().unwrap_or_default();
         for (index, listener) in listeners.iter().enumerate() {
-            let misfit = |field: &str, what: String| Err(Misfit::new(field, what).under(&format!("listeners[{index}]")));
+            let misfit =
+                |field: &str, what: String| Err(Misfit::new(field, what).under(&format!("listeners[{index}]")));
             let socket = listener.address.socket;
             if listener.address.scheme == Scheme::Http && listener.tls.is_some() {
                 let what = format!("stands beside `{}`, allowed: only with an https:// address", listener.address);
@@ -171,10 +173,16 @@ impl StaticFile {
                 continue;
             }
             if let Some(first) = listeners[..index].iter().position(|other| other.address.socket == socket) {
-                return misfit("address", format!("found `{socket}` a second time (first in `listeners[{first}]`), allowed: once"));
+                return misfit(
+                    "address",
+                    format!("found `{socket}` a second time (first in `listeners[{first}]`), allowed: once"),
+                );
             }
             if self.admin == Some(AdminAddress::At(socket)) {
-                return misfit("address", format!("found `{socket}`, which is the admin port; allowed: another, or `admin: off`"));
+                return misfit(
+                    "address",
+                    format!("found `{socket}`, which is the admin port; allowed: another, or `admin: off`"),
+                );
             }
         }
         self.policy.as_ref().map_or(Ok(()), |policy| policy.check().map_err(|misfit| misfit.under("policy")))

@@ -144,9 +144,14 @@ fn overlay(base: &mut Value, layer: Value, level: Level, path: &str, origins: &m
 /// Every value that is no mapping and no list, and every empty list, with its path.
 fn leaves_of(value: Value, path: &str, leaves: &mut Vec<(String, Value)>) {
     match value {
-        Value::Object(fields) => fields.into_iter().for_each(|(key, value)| leaves_of(value, &below(path, &key), leaves)),
+        Value::Object(fields) => {
+            fields.into_iter().for_each(|(key, value)| leaves_of(value, &below(path, &key), leaves))
+        }
         Value::Array(entries) if !entries.is_empty() => {
-            entries.into_iter().enumerate().for_each(|(index, value)| leaves_of(value, &format!("{path}[{index}]"), leaves));
+            entries
+                .into_iter()
+                .enumerate()
+                .for_each(|(index, value)| leaves_of(value, &format!("{path}[{index}]"), leaves));
         }
         leaf => leaves.push((path.to_owned(), leaf)),
     }
@@ -166,5 +171,6 @@ fn written(value: &impl Serialize) -> Value {
 }
 
 fn read_back<T: DeserializeOwned>(value: Value) -> T {
-    serde_json::from_value(value).expect("each leaf was valid in its own layer, and every type reads back what it writes")
+    serde_json::from_value(value)
+        .expect("each leaf was valid in its own layer, and every type reads back what it writes")
 }

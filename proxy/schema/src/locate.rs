@@ -17,7 +17,13 @@ pub(crate) enum Step {
 /// Reads a dotted path, as the vocabulary writes them: names hold neither dot nor bracket.
 pub(crate) fn steps(dotted: &str) -> Vec<Step> {
     let parts = dotted.split(['.', '[']).filter(|part| !part.is_empty());
-    parts.map(|part| part.strip_suffix(']').and_then(|index| index.parse().ok()).map_or_else(|| Step::Key(part.to_owned()), Step::Index)).collect()
+    parts
+        .map(|part| {
+            part.strip_suffix(']')
+                .and_then(|index| index.parse().ok())
+                .map_or_else(|| Step::Key(part.to_owned()), Step::Index)
+        })
+        .collect()
 }
 
 /// Writes a path with dots, `[n]` for the nth entry of a list.

@@ -96,7 +96,8 @@ fn header_value(text: &str) -> Option<String> {
 }
 
 fn ignored_field(text: &str) -> Option<String> {
-    const NAMES: [&str; 7] = ["authorization", "proxy-authorization", "cookie", "host", "forwarded", "x-api-key", "range"];
+    const NAMES: [&str; 7] =
+        ["authorization", "proxy-authorization", "cookie", "host", "forwarded", "x-api-key", "range"];
     const PREFIXES: [&str; 4] = ["x-forwarded-", "x-auth-", "accept", "if-"];
     let name = field_name(text)?;
     let refused = NAMES.contains(&name.as_str()) || PREFIXES.iter().any(|prefix| name.starts_with(prefix));
@@ -150,7 +151,10 @@ mod tests {
         holds::<FieldName>(&["X-Tenant", "a", "5"], &["", "a b", "a:", "\u{e9}", "a\n"]);
         holds::<HeaderValue>(&["", "a b", "a\tb", "\u{e9}"], &[" a", "a ", "a\r\nb", "a\0"]);
         holds::<Method>(&["GET", "PROPFIND", "purge"], &["", "get", "Post", "G T"]);
-        holds::<HostName>(&["shop.example", "127.0.0.1", "[::1]", "a_b"], &["", "*.example", "shop:80", "[::1", "[x]", "a/b"]);
+        holds::<HostName>(
+            &["shop.example", "127.0.0.1", "[::1]", "a_b"],
+            &["", "*.example", "shop:80", "[::1", "[x]", "a/b"],
+        );
         holds::<Path>(&["/", "/a/b%20c", "/\u{e9}"], &["", "a", "/a?b", "/a#b", "/a b", "/a\n", "*"]);
         holds::<FilePath>(&["a", "/tls/tls.crt", "a b"], &["", "a\0b"]);
         holds::<ServiceName>(&["shop", "my shop"], &["", "a\nb"]);

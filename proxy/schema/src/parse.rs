@@ -4,6 +4,10 @@ use crate::fields::{known_at, nearest};
 use crate::locate::{Step, dotted, locate, steps};
 use crate::{ConfigError, Misfit, StaticFile};
 
+/// Brackets that open in one file, wherever they stand. The YAML reader's time grows with the square of how deep they nest, and it knows no
+/// bound of its own; the largest file within the bounds of the vocabulary has about 7,000.
+const OPENINGS_MAX: usize = 8_192;
+
 impl StaticFile {
     /// The size of a file that is read, in bytes: a route with every field set takes about 1 KiB, so 256 of them fit with room for comments.
     pub const BYTES_MAX: usize = 1024 * 1024;
@@ -13,7 +17,23 @@ impl StaticFile {
     /// Errors: the first of a YAML mistake, an unknown field, a value out of its range, and settings that do not go together.
     pub fn parse(text: &str, file: &str) -> Result<StaticFile, ConfigError> {
         if text.len() > Self::BYTES_MAX {
-            return Err(ConfigError::of_file(file, format!("found more than {0} bytes, allowed: at most {0}", Self::BYTES_MAX)));
+            return Err(ConfigError::of_file(
+                file,
+                format!("found more than {0} bytes, allowed: at most {0}", Self::BYTES_MAX),
+            ));
+        }
+        let openings = text.bytes().filter(|byte| matches!(byte, b'[' | b'{')).count();
+        if openings > OPENINGS_MAX {
+            return Err(ConfigError::of_file(
+                file,
+                format!("found {openings} opening brackets, allowed: at most {OPENINGS_MAX}"),
+            ));
+        }
+        if text.trim_start_matches('\u{feff}').lines().all(holds_nothing) {
+            return Err(ConfigError::of_file(
+                file,
+                "the file holds no settings, expected at least `listeners` or `policy`",
+            ));
         }
         let mut unknown = None;
         let read = serde_ignored::deserialize(serde_yaml::Deserializer::from_str(text), |path| {
@@ -41,8 +61,14 @@ impl ConfigError {
     }
 }
 
+fn holds_nothing(line: &str) -> bool {
+    let line = line.trim();
+    line.is_empty() || line.starts_with('#') || line == "---" || line == "..."
+}
+
 fn unknown_field(text: &str, file: &str, path: &[Step]) -> ConfigError {
-    let (name, holder) = path.split_last().map_or((String::new(), path), |(last, holder)| (dotted(std::slice::from_ref(last)), holder));
+    let (name, holder) =
+        path.split_last().map_or((String::new(), path), |(last, holder)| (dotted(std::slice::from_ref(last)), holder));
     let known = known_at(holder);
     let mut what = "unknown".to_owned();
     if let Some(likely) = nearest(&name, &known) {
@@ -81,12 +107,12 @@ fn refused(text: &str, file: &str, error: &serde_yaml::Error) -> ConfigError {
     let at = error.location().map(|at| (at.line(), at.column()));
     let message = error.to_string();
     // The reader appends the place, which stands in front in ours.
-    let message = at.map_or(message.as_str(), |(line, column)| message.strip_suffix(&format!(" at line {line} column {column}")).unwrap_or(&message));
-    if message == "EOF while parsing a value" {
-        return ConfigError::of_file(file, "the file holds no settings, expected at least `listeners` or `policy`");
-    }
+    let message = at.map_or(message.as_str(), |(line, column)| {
+        message.strip_suffix(&format!(" at line {line} column {column}")).unwrap_or(&message)
+    });
     let (field, message) = split_path(message);
-    let mut error = ConfigError { file: file.to_owned(), at, field: field.map(str::to_owned), what: plain_words(message) };
+    let mut error =
+        ConfigError { file: file.to_owned(), at, field: field.map(str::to_owned), what: plain_words(message) };
     if let Some(name) = quoted(message, "missing field `") {
         let path = [steps(field.unwrap_or_default()), steps(name)].concat();
         error.field = Some(dotted(&path));
@@ -105,7 +131,10 @@ fn refused(text: &str, file: &str, error: &serde_yaml::Error) -> ConfigError {
 /// Splits "policy.timeouts.connect: found ..." at the path, if there is one: known fields hold no space and no colon.
 fn split_path(message: &str) -> (Option<&str>, &str) {
     match message.split_once(": ") {
-        Some((path, rest)) if !path.is_empty() && path.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._[]-".contains(&byte)) => {
+        Some((path, rest))
+            if !path.is_empty()
+                && path.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._[]-".contains(&byte)) =>
+        {
             (Some(path), rest)
         }
         _ => (None, message),
@@ -118,7 +147,8 @@ fn quoted<'a>(message: &'a str, prefix: &str) -> Option<&'a str> {
 
 /// "invalid type: sequence, expected a duration ..." becomes "found a list, allowed: a duration ...".
 fn plain_words(message: &str) -> String {
-    let Some((found, allowed)) = message.strip_prefix("invalid type: ").and_then(|rest| rest.split_once(", expected ")) else {
+    let Some((found, allowed)) = message.strip_prefix("invalid type: ").and_then(|rest| rest.split_once(", expected "))
+    else {
         return message.to_owned();
     };
     let found = match found {

@@ -3,8 +3,8 @@
 use crate::section::section;
 use crate::units::{HOUR, KIB, MIB, MINUTE, PIB, SECOND};
 use crate::{
-    ByteSize, CoalescingMode, ConcurrencyMode, Count, Credentials, Duration, Forwarded, HalfClose, IgnoredField, List, LongLived, Misfit,
-    OnError, OrNone, ReadAfterWrite, Route, StatusHeader, UpstreamProtocol, UpstreamTls,
+    ByteSize, CoalescingMode, ConcurrencyMode, Count, Credentials, Duration, Forwarded, HalfClose, IgnoredField, List,
+    LongLived, Misfit, OnError, OrNone, ReadAfterWrite, Route, StatusHeader, UpstreamProtocol, UpstreamTls,
 };
 
 const DAY: u64 = 24 * HOUR;
@@ -110,8 +110,8 @@ section! {
     pub struct Limits {
         /// A head, request line included (else 431, or 414 where the request line alone is larger). Default 64KiB; 1KiB to 1MiB.
         pub head_bytes: Option<ByteSize<KIB, MIB>>,
-        /// Field lines of a head (else 431). Default 128; 1 to 1024.
-        pub head_fields: Option<Count<1, 1024>>,
+        /// Field lines of a head (else 431). Default 128; 1 to 256.
+        pub head_fields: Option<Count<1, 256>>,
         /// A request body (else 413). Default none; 0 to 1024TiB.
         pub request_body_bytes: Option<OrNone<ByteSize<0, PIB>>>,
         /// Open downstream connections of the process. Default 10000; 1 to 1000000.
@@ -147,7 +147,10 @@ impl Policy {
             }),
             concurrency: Some(Concurrency {
                 limit: Some(OrNone::None),
-                queue: Some(Queue { depth: Some(Count::constant::<256>()), timeout: Some(Duration::constant::<200>()) }),
+                queue: Some(Queue {
+                    depth: Some(Count::constant::<256>()),
+                    timeout: Some(Duration::constant::<200>()),
+                }),
                 mode: Some(ConcurrencyMode::Enforce),
                 long_lived: Some(LongLived::Release),
             }),

@@ -37,7 +37,11 @@ impl<Q: Quantity, const MIN: u64, const MAX: u64> Bounded<Q, MIN, MAX> {
     pub const MAX: u64 = MAX;
 
     pub fn new(value: u64) -> Result<Self, Invalid> {
-        if (MIN..=MAX).contains(&value) { Ok(Bounded(value, PhantomData)) } else { Err(Self::refuse(Q::show(value), false)) }
+        if (MIN..=MAX).contains(&value) {
+            Ok(Bounded(value, PhantomData))
+        } else {
+            Err(Self::refuse(Q::show(value), false))
+        }
     }
 
     /// A value known when this is compiled; one out of range does not compile.

@@ -5,7 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::section::section;
 use crate::units::{HOUR, MINUTE, PIB};
-use crate::{ByteSize, Coalescing, Duration, FieldName, Forwarded, HeaderValue, HostName, Method, Misfit, OrNone, Path};
+use crate::{
+    ByteSize, Coalescing, Duration, FieldName, Forwarded, HeaderValue, HostName, Method, Misfit, OrNone, Path,
+};
 
 const DAY: u64 = 24 * HOUR;
 

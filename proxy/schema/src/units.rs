@@ -164,17 +164,39 @@ mod tests {
             assert_eq!((duration.as_ms(), duration.to_string().as_str()), (ms, shown), "{text}");
             assert_eq!(shown.parse::<Duration>().unwrap(), duration);
         }
-        for text in ["", "5", "s", "1", "1 s", " 1s", "1s ", "1S", "1d", "1us", "-1s", "1.5s", "100000s", "1s1s1s1s1s", "1sm", "99999h1ms", "١s"] {
+        for text in [
+            "",
+            "5",
+            "s",
+            "1",
+            "1 s",
+            " 1s",
+            "1s ",
+            "1S",
+            "1d",
+            "1us",
+            "-1s",
+            "1.5s",
+            "100000s",
+            "1s1s1s1s1s",
+            "1sm",
+            "99999h1ms",
+            "١s",
+        ] {
             assert!(text.parse::<Duration>().is_err(), "{text:?} must be refused");
         }
     }
 
     #[test]
     fn a_range_holds_at_both_ends() {
-        for (text, ok) in [("0ms", false), ("1ms", true), ("2ms", true), ("9m59s999ms", true), ("10m", true), ("10m1ms", false)] {
+        for (text, ok) in
+            [("0ms", false), ("1ms", true), ("2ms", true), ("9m59s999ms", true), ("10m", true), ("10m1ms", false)]
+        {
             assert_eq!(text.parse::<Connect>().is_ok(), ok, "{text}");
         }
-        for (bytes, ok) in [(1023, false), (1024, true), (1025, true), (1_048_575, true), (1_048_576, true), (1_048_577, false)] {
+        for (bytes, ok) in
+            [(1023, false), (1024, true), (1025, true), (1_048_575, true), (1_048_576, true), (1_048_577, false)]
+        {
             assert_eq!(Head::new(bytes).is_ok(), ok, "{bytes}");
             assert_eq!(bytes.to_string().parse::<Head>().is_ok(), ok, "{bytes}");
         }
@@ -199,7 +221,9 @@ mod tests {
             assert_eq!((size.get(), size.to_string().as_str()), (bytes, shown), "{text}");
             assert_eq!(shown.parse::<ByteSize>().unwrap(), size);
         }
-        for text in ["", "KiB", "64KB", "64kb", "64K", "64 KiB", "-1", "1.5MiB", "99999999999999999999", "18014398509481984KiB"] {
+        for text in
+            ["", "KiB", "64KB", "64kb", "64K", "64 KiB", "-1", "1.5MiB", "99999999999999999999", "18014398509481984KiB"]
+        {
             assert!(text.parse::<ByteSize>().is_err(), "{text:?} must be refused");
         }
     }
@@ -209,7 +233,10 @@ mod tests {
         let refusal = "5".parse::<Connect>().unwrap_err().to_string();
         assert_eq!(refusal, "found `5`, allowed: a duration of 1ms to 10m, such as 500ms or 1m30s");
         let refusal = "1KB".parse::<Head>().unwrap_err().to_string();
-        assert_eq!(refusal, "found `1KB`, allowed: a size of 1KiB to 1MiB, in bytes or with KiB, MiB, GiB or TiB, such as 64KiB");
+        assert_eq!(
+            refusal,
+            "found `1KB`, allowed: a size of 1KiB to 1MiB, in bytes or with KiB, MiB, GiB or TiB, such as 64KiB"
+        );
         let refusal = serde_json::from_str::<OrNone<Count<1, 9>>>("10").unwrap_err().to_string();
         assert!(refusal.starts_with("found `10`, allowed: a whole number of 1 to 9, or none"), "{refusal}");
     }

@@ -180,7 +180,12 @@ mod tests {
 
     fn every_word_is_read_and_named<T>(all: &[T], word: fn(T) -> &'static str)
     where
-        T: Copy + std::fmt::Debug + PartialEq + std::str::FromStr<Err = crate::Invalid> + serde::Serialize + serde::de::DeserializeOwned,
+        T: Copy
+            + std::fmt::Debug
+            + PartialEq
+            + std::str::FromStr<Err = crate::Invalid>
+            + serde::Serialize
+            + serde::de::DeserializeOwned,
     {
         let Err(refusal) = "x".parse::<T>() else { panic!("`x` is no word") };
         for &value in all {

@@ -43,7 +43,10 @@ fn of_two_layers_of_one_level_the_later_given_wins() {
 #[test]
 fn none_takes_away_what_an_earlier_layer_set_and_null_does_not() {
     let chart = policy("{timeouts: {request: 4s}, limits: {requestBodyBytes: 1MiB}}");
-    let merged = Policy::merge([(Level::Chart, chart), (Level::Selected, policy("{timeouts: {request: none}, limits: {requestBodyBytes: ~}}"))]);
+    let merged = Policy::merge([
+        (Level::Chart, chart),
+        (Level::Selected, policy("{timeouts: {request: none}, limits: {requestBodyBytes: ~}}")),
+    ]);
     assert_eq!(said(&merged.fields(), "timeouts.request"), ("none".into(), Level::Selected));
     assert_eq!(said(&merged.fields(), "limits.requestBodyBytes"), ("1MiB".into(), Level::Chart));
 }
@@ -51,7 +54,8 @@ fn none_takes_away_what_an_earlier_layer_set_and_null_does_not() {
 #[test]
 fn a_list_is_replaced_as_a_whole() {
     let two = policy("{routes: [{match: {path: /a}, timeouts: {request: 1s}}, {match: {path: /b}}]}");
-    let merged = Policy::merge([(Level::Chart, two.clone()), (Level::Selected, policy("{routes: [{match: {path: /c}}]}"))]);
+    let merged =
+        Policy::merge([(Level::Chart, two.clone()), (Level::Selected, policy("{routes: [{match: {path: /c}}]}"))]);
     let paths: Vec<_> = merged.origins.keys().filter(|path| path.starts_with("routes")).collect();
     assert_eq!(paths, ["routes[0].match.path"]);
     assert_eq!(said(&merged.fields(), "routes[0].match.path"), ("/c".into(), Level::Selected));
@@ -77,7 +81,9 @@ fn a_route_is_laid_over_the_policy_field_by_field() {
 
 #[test]
 fn every_leaf_has_an_origin_and_what_is_dumped_can_be_given_back() {
-    let given = file("{listeners: [{address: 'http://0.0.0.0:80'}], workers: {count: 2}, policy: {timeouts: {request: 1s}, routes: [{match: {path: /a}}]}}");
+    let given = file(
+        "{listeners: [{address: 'http://0.0.0.0:80'}], workers: {count: 2}, policy: {timeouts: {request: 1s}, routes: [{match: {path: /a}}]}}",
+    );
     let merged = StaticFile::merge([(Level::File, given)]);
     let leaves: Vec<_> = merged.fields().into_iter().map(|field| field.path).collect();
     assert_eq!(leaves, merged.origins.keys().cloned().collect::<Vec<_>>());
@@ -94,7 +100,8 @@ fn what_is_accepted_without_effect_is_named_and_nothing_else() {
           upstream: {protocol: http2, tls: off}, timeouts: {request: 1s}, routes: [{match: {path: /a}, coalescing: {mode: cacheable}}]}}",
     );
     let lines = not_yet_in_force(&StaticFile::merge([(Level::File, given)]));
-    let fields: Vec<_> = lines.iter().filter_map(|line| line.strip_suffix(": accepted, not yet in force in this version")).collect();
+    let fields: Vec<_> =
+        lines.iter().filter_map(|line| line.strip_suffix(": accepted, not yet in force in this version")).collect();
     let expected = [
         "policy.coalescing.mode",
         "policy.concurrency.limit",
@@ -106,7 +113,9 @@ fn what_is_accepted_without_effect_is_named_and_nothing_else() {
     assert_eq!(fields, expected);
     assert_eq!(lines.len(), expected.len());
 
-    let nothing = file("{policy: {concurrency: {limit: none}, coalescing: {mode: off}, upstream: {protocol: http1}, timeouts: {connect: 1s}}}");
+    let nothing = file(
+        "{policy: {concurrency: {limit: none}, coalescing: {mode: off}, upstream: {protocol: http1}, timeouts: {connect: 1s}}}",
+    );
     assert!(not_yet_in_force(&StaticFile::merge([(Level::File, nothing)])).is_empty());
     assert!(not_yet_in_force(&StaticFile::merge([])).is_empty());
     assert_eq!(not_yet_in_force(&Policy::merge([(Level::Selected, policy("{concurrency: {limit: 5}}"))])).len(), 1);

@@ -1,7 +1,9 @@
 //! Whatever a file holds, it is read or refused: nothing panics, and what is read survives every way it is written.
 
 use proptest::prelude::*;
-use slipstream_schema::{AdminAddress, ByteSize, Duration, Level, ListenAddress, Policy, StaticFile, UpstreamUrl, not_yet_in_force};
+use slipstream_schema::{
+    AdminAddress, ByteSize, Duration, Level, ListenAddress, Policy, StaticFile, UpstreamUrl, not_yet_in_force,
+};
 
 /// Reads `text`; what is read must be read again from each form it is written in, and be laid over the defaults.
 fn read(text: &str) {
@@ -23,8 +25,32 @@ fn scalar() -> impl Strategy<Value = String> {
     prop_oneof![
         "[0-9]{1,6}(h|m|s|ms|KiB|MiB|Ki|GiB)?",
         prop::sample::select(vec![
-            "none", "off", "~", "true", "auto", "append", "identical", "http2", "keep", "/a", "GET", "x-a", "[]", "{}", "[a, b]", "-1", "1e9",
-            "'1s'", "http://0.0.0.0:80", "https://[::]:1", "!tag x", "*a", "&a 1s", "'a\\0b'", ".nan", "0x1F",
+            "none",
+            "off",
+            "~",
+            "true",
+            "auto",
+            "append",
+            "identical",
+            "http2",
+            "keep",
+            "/a",
+            "GET",
+            "x-a",
+            "[]",
+            "{}",
+            "[a, b]",
+            "-1",
+            "1e9",
+            "'1s'",
+            "http://0.0.0.0:80",
+            "https://[::]:1",
+            "!tag x",
+            "*a",
+            "&a 1s",
+            "'a\\0b'",
+            ".nan",
+            "0x1F",
         ])
         .prop_map(str::to_owned),
         "\\PC{0,12}",
