@@ -8,7 +8,7 @@ use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::rc::Rc;
 use std::task::Poll;
 
-use monoio::io::{AsyncReadRent, AsyncWriteRent, OwnedReadHalf, OwnedWriteHalf};
+use monoio::io::{AsyncReadRent, AsyncWriteRent};
 
 use super::kernel::{Fill, Flush};
 use super::reactor::{Deadline, Direction, Reactor, SlotGuard, Unblock};
@@ -51,7 +51,24 @@ pub enum Side {
 
 enum Socket {
     Ready(OwnedFd),
-    Ring(Rc<UnsafeCell<monoio::net::TcpStream>>, RawFd),
+    Ring(Ring, RawFd),
+}
+
+/// A stream of monoio's that is read and written at once. (Its own halves cannot be used: dropping the write half shuts the connection down.)
+struct Ring(UnsafeCell<monoio::net::TcpStream>);
+
+#[allow(unsafe_code)]
+impl Ring {
+    fn read(&self, fill: Fill) -> impl Future<Output = (io::Result<usize>, Fill)> {
+        // SAFETY: one thread; monoio's `read` uses the reference only to clone the descriptor, before it returns the future (and `TcpStream`
+        // is `Split`: reads and writes are independent). No other reference is alive during that call.
+        unsafe { &mut *self.0.get() }.read(fill)
+    }
+
+    fn write(&self, flush: Flush) -> impl Future<Output = (io::Result<usize>, Flush)> {
+        // SAFETY: as for `read`.
+        unsafe { &mut *self.0.get() }.write(flush)
+    }
 }
 
 /// A connected socket. One read and one write may be under way at once.
@@ -90,7 +107,7 @@ impl Stream {
             Side::Downstream => (Unblock::ShutdownRead(raw), Unblock::ShutdownBoth(raw)),
             Side::Upstream => (Unblock::ShutdownBoth(raw), Unblock::ShutdownBoth(raw)),
         });
-        Ok(Stream { slot, socket: Socket::Ring(Rc::new(UnsafeCell::new(stream)), raw) })
+        Ok(Stream { slot, socket: Socket::Ring(Ring(UnsafeCell::new(stream)), raw) })
     }
 
     fn fd(&self) -> RawFd {
@@ -116,7 +133,7 @@ impl Stream {
             }
             Socket::Ring(stream, _) => {
                 self.slot.reactor.arm(&self.slot.slot, Direction::Read, deadline);
-                let (got, Fill(buf)) = OwnedReadHalf(stream.clone()).read(Fill(buf)).await;
+                let (got, Fill(buf)) = stream.read(Fill(buf)).await;
                 self.slot.read.disarm();
                 match self.slot.read.expired() {
                     Some(timer) => (Err(IoError::Expired(timer)), buf),
@@ -192,7 +209,7 @@ impl Stream {
             Socket::Ready(fd) => (self.send_ready(fd.as_raw_fd(), &buf.filled()[from..to], deadline).await, buf),
             Socket::Ring(stream, _) => {
                 self.slot.reactor.arm(&self.slot.slot, Direction::Write, deadline);
-                let (sent, flush) = OwnedWriteHalf(stream.clone()).write(Flush { buf, from, to }).await;
+                let (sent, flush) = stream.write(Flush { buf, from, to }).await;
                 self.slot.write.disarm();
                 match self.slot.write.expired() {
                     Some(timer) => (Err(IoError::Expired(timer)), flush.buf),
