@@ -2,6 +2,7 @@
 
 pub mod admin;
 mod buf;
+pub mod cli;
 pub mod config;
 pub mod control;
 pub mod demo;
