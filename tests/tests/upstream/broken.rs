@@ -1,7 +1,7 @@
 //! Apps that break off. Before the head: 502. In the body: the client's connection is broken off too, and in a way that the client
 //! cannot take for the end of the body (RFC 9112 section 8).
 
-use slipstream_tests::{App, Broken, Certs, Client, Conn, Driver, End, Event, Tls, on_both_drivers};
+use slipstream_tests::{App, Broken, Certs, Client, Conn, Driver, End, Event, Tls, contains, on_both_drivers, shown};
 
 use crate::proxy;
 
@@ -13,14 +13,21 @@ fn sends_and_closes(answer: &'static [u8]) -> App {
     })
 }
 
-/// An app that sends `answer` to the first request and waits for the proxy to give up.
-fn sends_and_stays(answer: &'static [u8]) -> App {
-    App::scripted(move |mut conn| {
+/// An app that sends a head and a chunk, then `rest` once the client has them, and waits for the proxy to give up.
+fn breaks_later(rest: &'static [u8]) -> (App, Event) {
+    let seen = Event::new();
+    let scripted = seen.clone();
+    let app = App::scripted(move |mut conn| {
         conn.request();
-        conn.send(answer);
+        conn.send(CHUNKED);
+        scripted.wait("the client has the head and a chunk");
+        conn.send(rest);
         conn.closed();
-    })
+    });
+    (app, seen)
 }
+
+const CHUNKED: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n";
 
 /// A client of HTTP/1.1 gets the head and then no whole body.
 fn cut_off(driver: Driver, app: &App) -> Broken {
@@ -53,21 +60,48 @@ fn bad_gateway(driver: Driver, app: &App, error: &str) {
     assert!(!response.text().trim().is_empty());
 }
 
-/// Each line `name: bytes;` is two tests under each driver: the app sends the bytes, a head and a broken body, and stays, so the
-/// proxy must see by itself that they are broken; to a client of HTTP/1.1, and to one of HTTP/1.0.
+/// Each line `name: bytes;` is three tests under each driver: after a head and a chunk the app sends the bytes and stays, so the proxy
+/// must see by itself that they are broken. They come when a client of HTTP/1.1 has the head, when one of HTTP/1.0 has it, and with it.
 macro_rules! broken_bodies {
-    ($($name:ident: $bytes:expr;)+) => {$(
+    ($($name:ident: $section:literal, $bytes:expr;)+) => {$(
         mod $name {
             use super::*;
 
             on_both_drivers! {
                 fn is_cut_off(driver: Driver) {
-                    let broken = cut_off(driver, &sends_and_stays($bytes));
-                    assert!(!slipstream_tests::contains(&broken.body, b"GARBAGE"), "{broken:?}");
+                    let (app, seen) = breaks_later($bytes);
+                    let proxy = proxy(driver, &app);
+                    let mut client = proxy.client();
+                    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+                    assert_eq!(client.response_head().status, 200);
+                    assert_eq!(client.take(10), b"5\r\nhello\r\n");
+                    seen.raise();
+                    let (rest, end) = client.rest();
+                    assert!(matches!(end, End::Clean | End::Reset), "{end:?}");
+                    let looks_whole = contains(&rest, b"0\r\n\r\n") || contains(&rest, b"0\r\nX: y\r\n\r\n");
+                    assert!(!looks_whole && !contains(&rest, b"GARBAGE"), "{}: {}", $section, shown(&rest));
                 }
 
                 fn is_cut_off_by_a_reset_for_http_10(driver: Driver) {
-                    cut_off_for_http_10(driver, &sends_and_stays($bytes));
+                    let (app, seen) = breaks_later($bytes);
+                    let proxy = proxy(driver, &app);
+                    let mut client = proxy.client();
+                    client.send("GET / HTTP/1.0\r\nHost: a\r\n\r\n");
+                    assert_eq!(client.response_head().status, 200);
+                    assert_eq!(client.take(5), b"hello");
+                    seen.raise();
+                    assert_eq!(client.rest().1, End::Reset, "{}: a clean end makes a part look whole", $section);
+                }
+
+                fn is_502_or_cut_off_when_it_comes_with_the_head(driver: Driver) {
+                    let app = sends_and_stays([CHUNKED.as_bytes(), $bytes].concat());
+                    let proxy = proxy(driver, &app);
+                    let mut client = proxy.client();
+                    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+                    match client.try_response() {
+                        Ok(response) => assert_eq!(response.status, 502, "{}: {response:?}", $section),
+                        Err(broken) => assert!(!contains(&broken.body, b"GARBAGE"), "{}: {broken:?}", $section),
+                    }
                 }
             }
         }
@@ -75,18 +109,27 @@ macro_rules! broken_bodies {
 }
 
 broken_bodies! {
-    chunk_size_that_is_no_number: b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nxyz\r\nGARBAGE\r\n0\r\n\r\n";
-    chunk_size_that_is_empty: b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n\r\nGARBAGE\r\n0\r\n\r\n";
-    chunk_size_that_overflows: b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n10000000000000007\r\nGARBAGE\r\n0\r\n\r\n";
-    chunk_size_below_zero: b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n-7\r\nGARBAGE\r\n0\r\n\r\n";
-    chunk_size_with_a_space_after_it: b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n7 \r\nGARBAGE\r\n0\r\n\r\n";
-    chunk_size_that_ends_in_a_bare_lf: b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n7\nGARBAGE\r\n0\r\n\r\n";
-    chunk_data_without_crlf_after_it: b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello7\r\nGARBAGE\r\n0\r\n\r\n";
-    chunk_data_longer_than_its_size: b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhelloGARBAGE\r\n0\r\n\r\n";
-    chunk_extension_with_a_bare_lf: b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n7;a\nGARBAGE\r\n0\r\n\r\n";
-    trailer_without_a_colon: b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nGARBAGE\r\n\r\n";
-    trailer_that_is_folded: b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX: y\r\n GARBAGE\r\n\r\n";
-    trailer_content_length: b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nContent-Length: 7\r\n\r\nGARBAGE";
+    chunk_size_that_is_no_number: "RFC 9112 7.1", b"xyz\r\nGARBAGE\r\n0\r\n\r\n";
+    chunk_size_that_is_empty: "RFC 9112 7.1", b"\r\nGARBAGE\r\n0\r\n\r\n";
+    chunk_size_that_overflows: "RFC 9112 7.1", b"10000000000000007\r\nGARBAGE\r\n0\r\n\r\n";
+    chunk_size_below_zero: "RFC 9112 7.1", b"-7\r\nGARBAGE\r\n0\r\n\r\n";
+    chunk_size_with_a_space_after_it: "RFC 9112 7.1", b"7 \r\nGARBAGE\r\n0\r\n\r\n";
+    chunk_size_that_ends_in_a_bare_lf: "RFC 9112 2.2, 7.1", b"7\nGARBAGE\r\n0\r\n\r\n";
+    chunk_data_without_crlf_after_it: "RFC 9112 7.1", b"5\r\nhello7\r\nGARBAGE\r\n0\r\n\r\n";
+    chunk_data_longer_than_its_size: "RFC 9112 7.1", b"5\r\nhelloGARBAGE\r\n0\r\n\r\n";
+    chunk_extension_with_a_bare_lf: "RFC 9112 7.1.1", b"7;a\nGARBAGE\r\n0\r\n\r\n";
+    trailer_without_a_colon: "RFC 9112 7.1.2", b"0\r\nGARBAGE\r\n\r\n";
+    trailer_that_is_folded: "RFC 9112 5.2", b"0\r\nX: y\r\n GARBAGE\r\n\r\n";
+    trailer_content_length: "RFC 9110 6.5.1", b"0\r\nContent-Length: 7\r\n\r\nGARBAGE";
+}
+
+/// An app that sends `answer` to the first request and waits for the proxy to give up.
+fn sends_and_stays(answer: Vec<u8>) -> App {
+    App::scripted(move |mut conn| {
+        conn.request();
+        conn.send(&answer);
+        conn.closed();
+    })
 }
 
 on_both_drivers! {
@@ -129,7 +172,7 @@ on_both_drivers! {
             client.take(5);
             seen.raise();
             let (rest, end) = client.rest();
-            assert!(!slipstream_tests::contains(&rest, b"0\r\n\r\n"), "the last chunk makes a part look whole");
+            assert!(!contains(&rest, b"0\r\n\r\n"), "the last chunk makes a part look whole");
             assert!(version == "1.1" || end == End::Reset, "a clean end makes a part look whole");
         }
     }
