@@ -1,10 +1,24 @@
 //! Configuration: what a process is started with, and what a request is judged by.
 //!
-//! In: flags, a YAML file (`slipstream_schema`). Out: [`Settings`], fixed while the process runs, and an `Arc<Snapshot>`, immutable and
-//! swapped as a whole. Must not know: workers. Everything here is parsed and checked once, at the edge; nothing behind it can be wrong.
+//! In: [`Flags`], a YAML file (`slipstream_schema`), the [`Environment`]. Out: [`Settings`], fixed while the process runs, and an
+//! `Arc<Snapshot>`, immutable and swapped as a whole. Must not know: workers. Everything here is parsed and checked once, at the edge;
+//! nothing behind it can be wrong. The way: `flags`, `read` (a file's text) > `load` (what holds, and who said it) > `resolve` (names to
+//! addresses, `auto` to a number of workers, policy to `snapshot`).
 
+mod cpus;
+mod error;
+mod flags;
+mod listeners;
+mod load;
+mod policy;
+mod read;
+mod resolve;
 mod settings;
 mod snapshot;
 
+pub use error::Error;
+pub use flags::Flags;
+pub use load::{Loaded, load};
+pub use resolve::{Environment, built_in_snapshot};
 pub use settings::{IoDriver, ListenerSettings, Settings, TlsSettings, UpstreamSettings};
 pub use snapshot::{Forwarded, Limits, Match, Route, RoutePolicy, Snapshot, Timeouts};

@@ -1,0 +1,168 @@
+//! The command line: what the user typed to what is to be done.
+//!
+//! In: arguments. Out: a [`Command`], every value of it parsed and checked, or a message and an exit code: 2 where the arguments or the
+//! configuration are wrong, 0 where help or the version was asked for. Must not know: how anything is served.
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{Parser, ValueEnum};
+use slipstream_schema::{IoDriver, WorkerCount};
+
+use crate::config::{Environment, Flags, Loaded, Settings, built_in_snapshot, load};
+use crate::demo;
+
+/// What is to be done.
+#[derive(Debug)]
+pub enum Command {
+    Run(Box<Startup>),
+    Check(CheckArgs),
+    Demo(demo::Options),
+}
+
+/// A proxy to start, and what is to be said of its configuration first.
+#[derive(Debug)]
+pub struct Startup {
+    pub settings: Settings,
+    /// One line for each setting that has no effect in this version.
+    pub warnings: Vec<String>,
+}
+
+/// The exit code of wrong arguments and wrong configuration.
+const WRONG: u8 = 2;
+
+/// Reads the arguments of the process. On `Err` everything is said: end with that code.
+pub fn parse() -> Result<Command, ExitCode> {
+    parse_from(std::env::args_os(), &Environment::of_process())
+}
+
+fn parse_from(arguments: impl IntoIterator<Item = OsString>, environment: &Environment) -> Result<Command, ExitCode> {
+    let arguments = Arguments::try_parse_from(arguments).map_err(|error| {
+        // Where nobody listens any more there is nobody to tell.
+        let _ = error.print();
+        ExitCode::from(if error.use_stderr() { WRONG } else { 0 })
+    })?;
+    match arguments.command {
+        Verb::Run(flags) => {
+            let loaded = load(&flags).map_err(|error| wrong(&error))?;
+            let settings = loaded.settings(environment).map_err(|error| wrong(&error))?;
+            Ok(Command::Run(Box::new(Startup { settings, warnings: loaded.warnings })))
+        }
+        Verb::Check(args) => Ok(Command::Check(args)),
+        Verb::Demo(args) => Ok(Command::Demo(demo::Options {
+            seconds: args.seconds,
+            workers: environment.workers(args.workers),
+            io_driver: args.io_driver.into(),
+            snapshot: Arc::new(built_in_snapshot()),
+        })),
+    }
+}
+
+fn wrong(error: &crate::config::Error) -> ExitCode {
+    let _ = writeln!(std::io::stderr(), "error: {error}");
+    ExitCode::from(WRONG)
+}
+
+/// Prints what `run` with the same flags would use, or why it would refuse them.
+pub fn check(args: &CheckArgs) -> ExitCode {
+    match load(&args.flags) {
+        Ok(loaded) => {
+            let _ = std::io::stdout().write_all(report(&loaded, args.output).as_bytes());
+            let mut to_say = loaded.warnings.clone();
+            to_say.extend(
+                loaded.obstacles().into_iter().map(|obstacle| format!("`run` would not start here: {obstacle}")),
+            );
+            for line in to_say {
+                let _ = writeln!(std::io::stderr(), "warning: {line}");
+            }
+            ExitCode::SUCCESS
+        }
+        Err(error) => wrong(&error),
+    }
+}
+
+fn report(loaded: &Loaded, output: Output) -> String {
+    match output {
+        Output::Json => format!("{:#}\n", loaded.dump()),
+        Output::Text => {
+            let rows = loaded.fields().into_iter().map(|field| {
+                let value = field.value.as_str().map_or_else(|| field.value.to_string(), str::to_owned);
+                (field.path, value, field.level)
+            });
+            let rows: Vec<_> = rows.collect();
+            let width =
+                |texts: &mut dyn Iterator<Item = &String>| texts.map(|text| text.chars().count()).max().unwrap_or(0);
+            let paths = width(&mut rows.iter().map(|(path, _, _)| path));
+            let values = width(&mut rows.iter().map(|(_, value, _)| value));
+            rows.iter().map(|(path, value, level)| format!("{path:paths$}  {value:values$}  {level}\n")).collect()
+        }
+    }
+}
+
+/// A Kubernetes sidecar proxy: TLS in front of your app, warm connections to it, strict HTTP.
+#[derive(Debug, Parser)]
+#[command(name = "slipstream-proxy", version, after_help = EXAMPLES)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Verb,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  slipstream-proxy demo
+      a small app, the proxy in front of it, and URLs to try
+  slipstream-proxy run --listen http://127.0.0.1:8080 --upstream http://127.0.0.1:3000
+      plain HTTP in front of an app on port 3000
+  slipstream-proxy run --listen https://0.0.0.0:8443 --tls-cert tls.crt --tls-key tls.key --upstream http://127.0.0.1:3000
+      HTTPS in front of it
+  slipstream-proxy check --config proxy.yaml
+      what holds, and which of it the file says
+
+Exit codes: 0 ended in order, 1 failed while starting or running, 2 wrong arguments or configuration.";
+
+#[derive(Debug, clap::Subcommand)]
+enum Verb {
+    /// Serve until SIGTERM or SIGINT
+    Run(Flags),
+    /// Print what `run` with the same flags would use and who said it (builtin, file or flag), or what is wrong with it; opens no socket
+    Check(CheckArgs),
+    /// Start a small app and the proxy in front of it, with a certificate made on the spot, and show live what happens
+    Demo(DemoArgs),
+}
+
+/// The arguments of `check`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct CheckArgs {
+    #[command(flatten)]
+    flags: Flags,
+
+    /// How to print it; `effective` of the JSON is itself a configuration file
+    #[arg(short, long, value_enum, default_value_t = Output::Text)]
+    output: Output,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Output {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Clone, clap::Args)]
+struct DemoArgs {
+    /// End after that many seconds, 1 to 86400 [default: at Ctrl-C]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    seconds: Option<u64>,
+
+    /// Worker threads, 1 to 1024, or auto: as many as this process may use CPUs
+    #[arg(long, value_name = "N", default_value_t = WorkerCount::Auto)]
+    workers: WorkerCount,
+
+    /// Which kernel interface moves the bytes: auto, epoll, io_uring or io_uring-sqpoll
+    #[arg(long, value_name = "DRIVER", default_value_t = IoDriver::Auto)]
+    io_driver: IoDriver,
+}
+
+#[cfg(test)]
+mod tests;

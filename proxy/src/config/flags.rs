@@ -1,0 +1,73 @@
+//! What the command line says of the configuration. Each flag is a field of the file, and wins over it.
+
+use std::path::PathBuf;
+
+use slipstream_schema::{
+    AdminAddress, Certificate, FilePath, IoDriver, ListenAddress, StaticFile, UpstreamUrl, WorkerCount, Workers,
+};
+
+use super::Error;
+
+/// The flags of `run`, and of `check`, which shows what `run` would do with them.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct Flags {
+    /// Where to accept: https://ADDRESS:PORT or http://ADDRESS:PORT, IPv4 or [IPv6]; port 0 takes a free one. May be given more than
+    /// once; takes the place of the file's listeners
+    #[arg(long, value_name = "URL")]
+    pub listen: Vec<ListenAddress>,
+
+    /// The app behind the listeners: http://HOST:PORT
+    #[arg(long, value_name = "URL")]
+    pub upstream: Option<UpstreamUrl>,
+
+    /// A certificate chain for the https listeners (PEM, leaf first). May be given more than once: the client's SNI chooses, the first
+    /// is the default
+    #[arg(long, value_name = "FILE")]
+    pub tls_cert: Vec<FilePath>,
+
+    /// The private key of the certificate at the same place in the order (PEM: PKCS #8, PKCS #1 or SEC1)
+    #[arg(long, value_name = "FILE")]
+    pub tls_key: Vec<FilePath>,
+
+    /// Worker threads, 1 to 1024, or auto: the CPU limit rounded up, else the CPU request, else the cores [default: auto]
+    #[arg(long, value_name = "N")]
+    pub workers: Option<WorkerCount>,
+
+    /// Which kernel interface moves the bytes: auto, epoll, io_uring or io_uring-sqpoll [default: auto]
+    #[arg(long, value_name = "DRIVER")]
+    pub io_driver: Option<IoDriver>,
+
+    /// Where /live, /ready, /startup, /metrics and /config are served: ADDRESS:PORT, or off [default: 127.0.0.1:7590]
+    #[arg(long, value_name = "ADDRESS")]
+    pub admin: Option<AdminAddress>,
+
+    /// A YAML file that says what flags can say, and more: routes, timeouts, limits
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+impl Flags {
+    /// The flags as a layer; the listeners are not among them, for one flag is a field of many listeners.
+    pub(super) fn layer(&self) -> StaticFile {
+        StaticFile {
+            workers: self.workers.map(|count| Workers { count: Some(count), pin: None }),
+            io_driver: self.io_driver,
+            admin: self.admin,
+            ..StaticFile::default()
+        }
+    }
+
+    /// The nth `--tls-key` belongs to the nth `--tls-cert`.
+    pub(super) fn certificates(&self) -> Result<Vec<Certificate>, Error> {
+        let (certs, keys) = (self.tls_cert.len(), self.tls_key.len());
+        if certs != keys {
+            let flag = if certs > keys { "--tls-key" } else { "--tls-cert" };
+            let what = format!(
+                "found {certs} --tls-cert and {keys} --tls-key, allowed: one key for each certificate, in the same order"
+            );
+            return Err(Error::flag(flag, what));
+        }
+        let pairs = self.tls_cert.iter().zip(&self.tls_key);
+        Ok(pairs.map(|(cert, key)| Certificate { cert: cert.clone(), key: key.clone() }).collect())
+    }
+}
