@@ -2,6 +2,7 @@
 //!
 //! `listen > downstream > serve { route > deadline > ask > attempt (pool, upload, head) > answer } > downstream`
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -11,13 +12,13 @@ use crate::downstream::Downstream;
 use crate::fault::{Fault, Kind};
 use crate::h1::{self, Ask, Body, Keep, Persist, RequestHead, ResponseHead};
 use crate::http::{Method, Version};
-use crate::io::Deadline;
+use crate::io::{Deadline, Tick};
 use crate::listen::Listening;
 use crate::pool::{Ages, Lease, Replay};
 use crate::reply;
 use crate::telemetry::Record;
 use crate::timeouts::Timer;
-use crate::upstream::{Alongside, Download, Encode, Ended, Upload, UploadEnd, read_head};
+use crate::upstream::{Alongside, Download, Encode, Ended, Upload, UploadEnd, read_head, refused};
 use crate::worker::Worker;
 
 /// A request is kept for a replay up to this size, head and body.
@@ -76,6 +77,7 @@ async fn serve(
     let policy = crate::route::policy(snapshot, downstream.incoming.filled(), &head, &downstream.fields);
     let persist = match head.version {
         _ if !head.persistent || worker.is_stopping() => Persist::Close,
+        _ if downstream.is_aged(policy.timeouts.max_connection_age) => Persist::Close,
         Version::Http11 => Persist::Keep,
         Version::Http10 => Persist::KeepHttp10,
     };
@@ -157,11 +159,6 @@ impl Exchange<'_> {
     /// Turns the head and what has come of the body into what the app is sent.
     fn ask(&self, downstream: &mut Downstream) -> Result<Asked, Fault> {
         let content_max = self.policy.limits.request_body_bytes;
-        if let (Body::Length(bytes), Some(max)) = (self.head.body, content_max)
-            && bytes > max
-        {
-            return Err(UploadEnd::TOO_LARGE);
-        }
         let mut out = Buf::head();
         h1::ask_head(
             &mut out,
@@ -176,10 +173,8 @@ impl Exchange<'_> {
         );
         downstream.incoming.consume(self.head.len);
         let mut body = self.head.body;
-        let piece = body
-            .take(downstream.incoming.filled_mut(), Keep::Frames)
-            .map_err(|detail| Fault { kind: Kind::Malformed, detail })?;
-        if content_max.is_some_and(|max| piece.content > max) {
+        let piece = body.take(downstream.incoming.filled_mut(), Keep::Frames).map_err(refused)?;
+        if content_max.is_some_and(|max| piece.content.saturating_add(body.announced()) > max) {
             return Err(UploadEnd::TOO_LARGE);
         }
         self.worker.counters.bytes_received.add(piece.content);
@@ -216,11 +211,21 @@ impl Exchange<'_> {
             }
             .run()
         );
-        let mut upload = Alongside::new(upload);
+        // The app has its time for the answer from when it has the request: until then the upload's own timers count.
+        let is_long = !body.is_over();
+        let never = Deadline { at: Tick::NEVER, timer: Timer::Request }.or(self.deadline);
+        let head_deadline = Cell::new(if is_long { never } else { self.head_deadline() });
+        let waits_for_head = Cell::new(true);
+        let mut upload = Alongside::new(upload, || {
+            if is_long && waits_for_head.get() {
+                head_deadline.set(self.head_deadline());
+                lease.stream().set_read_deadline(head_deadline.get());
+            }
+        });
         let mut buf = Buf::head();
         let mut interims = 0;
         let answer = loop {
-            let read = read_head(lease.stream(), buf, head.method, fields, self.head_deadline());
+            let read = read_head(lease.stream(), buf, head.method, fields, &head_deadline);
             let answer;
             (answer, buf) = match upload.with(read).await? {
                 Ok(read) => read,
@@ -255,6 +260,7 @@ impl Exchange<'_> {
             buf.consume(answer.len);
         };
 
+        waits_for_head.set(false);
         let encode = self.encode(&answer);
         let until_close = encode == Encode::Unchunked || (encode == Encode::AsIs && answer.body == Body::UntilClose);
         // A body that is still on its way when the answer begins may never be wanted whole: the connection ends with the answer.

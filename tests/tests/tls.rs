@@ -151,22 +151,6 @@ on_both_drivers! {
         client.expect_close();
     }
 
-    /// A client that leaves by close_notify while the app works leaves like any other.
-    fn close_notify_ends_the_request_at_the_app(driver: Driver) {
-        let certs = Certs::new();
-        let app = App::scripted(|mut conn| {
-            conn.request();
-            conn.closed();
-        });
-        let proxy = proxy(driver, &app, &certs);
-        let mut client = Client::tls(proxy.https(), &Tls::to("app.test", &certs));
-        client.send("GET /left HTTP/1.1\r\nHost: a\r\n\r\n");
-        let number = app.wait_to_see("/left");
-        client.close_notify();
-        client.half_close();
-        app.end_of(number);
-    }
-
     /// RFC 8446 section 6.1: FIN without close_notify may be an attacker's, so what came is no whole message.
     fn body_cut_short_by_fin_is_never_whole(driver: Driver) {
         let (app, certs) = (App::ok(), Certs::new());

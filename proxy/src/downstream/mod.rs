@@ -84,6 +84,11 @@ impl Downstream {
         }
     }
 
+    /// Older than `age`: the answer under way is its last.
+    pub fn is_aged(&self, age: Option<Duration>) -> bool {
+        age.is_some_and(|age| Tick::now().since(self.accepted) >= age)
+    }
+
     /// A new connection has to send a head soon; one that has sent requests may rest.
     fn first_deadline(&self, timeouts: &Timeouts) -> Deadline {
         if self.requests == 0 {
@@ -123,17 +128,6 @@ impl Downstream {
     pub async fn linger(self) {
         let deadline = Deadline::after(LINGER, Timer::ConnectionIdle);
         self.transport.finish(deadline).await;
-        let mut buf = self.incoming;
-        loop {
-            buf.clear();
-            if buf.capacity() == 0 {
-                buf = Buf::head();
-            }
-            let got;
-            (got, buf) = self.transport.socket().recv(buf, deadline).await;
-            if !matches!(got, Ok(1..)) {
-                return;
-            }
-        }
+        self.transport.socket().drain(self.incoming, deadline).await;
     }
 }

@@ -1,6 +1,6 @@
 //! How a body is framed, and how much of it is still to come.
 
-pub use super::chunked::Piece;
+pub use super::chunked::{BadBody, Piece};
 use super::chunked::{Chunked, Keep};
 
 /// A body, somewhere inside it (RFC 9112 section 6.3).
@@ -28,13 +28,22 @@ impl Body {
         matches!(self, Body::Chunked(_))
     }
 
+    /// Bytes that are known to come still: of the body, or of its present chunk.
+    pub fn announced(&self) -> u64 {
+        match self {
+            Body::None | Body::UntilClose => 0,
+            Body::Length(left) => *left,
+            Body::Chunked(chunked) => chunked.announced(),
+        }
+    }
+
     /// Nothing of it is still to come.
     pub fn is_over(&self) -> bool {
         matches!(self, Body::None)
     }
 
     /// Takes what belongs to the body from the front of `bytes`; see [`Chunked::decode`].
-    pub fn take(&mut self, bytes: &mut [u8], keep: Keep) -> Result<Piece, &'static str> {
+    pub fn take(&mut self, bytes: &mut [u8], keep: Keep) -> Result<Piece, BadBody> {
         match self {
             Body::None => Ok(Piece::default()),
             Body::Length(left) => {

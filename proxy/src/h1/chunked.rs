@@ -68,6 +68,24 @@ pub struct Piece {
     pub content: u64,
 }
 
+/// Why a body is refused, with text for people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BadBody {
+    /// Its chunks are broken, or two parsers could read them differently.
+    Malformed(&'static str),
+    /// Its trailer section is over a bound.
+    TrailersTooLarge(&'static str),
+}
+
+impl From<&'static str> for BadBody {
+    fn from(detail: &'static str) -> BadBody {
+        BadBody::Malformed(detail)
+    }
+}
+
+const TRAILERS_TOO_LONG: BadBody = BadBody::TrailersTooLarge("a trailer section over 8 KiB (RFC 6585 5)");
+const TOO_MANY_TRAILERS: BadBody = BadBody::TrailersTooLarge("more than 64 trailers (RFC 6585 5)");
+
 /// Two places in the same memory: what has been read, and what is kept of it.
 struct Cursor<'b> {
     bytes: &'b mut [u8],
@@ -88,6 +106,11 @@ impl Cursor<'_> {
 }
 
 impl Chunked {
+    /// Bytes of the present chunk that are still to come.
+    pub fn announced(&self) -> u64 {
+        if self.state == State::Data { self.left } else { 0 }
+    }
+
     pub fn is_done(&self) -> bool {
         self.state == State::Done
     }
@@ -95,8 +118,8 @@ impl Chunked {
     /// Decodes as much of `bytes` as there is; bytes behind the end of the body are left alone.
     ///
     /// A trailer section is used up only when it is whole: while it is not, `consumed` stays before it and the caller reads more.
-    /// Errors: text for a 400. Source: RFC 9112 section 7.1.
-    pub fn decode(&mut self, bytes: &mut [u8], keep: Keep) -> Result<Piece, &'static str> {
+    /// Source: RFC 9112 section 7.1.
+    pub fn decode(&mut self, bytes: &mut [u8], keep: Keep) -> Result<Piece, BadBody> {
         let frames = keep == Keep::Frames;
         let mut content = 0;
         let mut at = Cursor { bytes, read: 0, kept: 0 };
@@ -120,7 +143,7 @@ impl Chunked {
                 }
                 State::SizeLf => {
                     if byte != b'\n' {
-                        return Err("a chunk size line that does not end in CR LF (RFC 9112 7.1)");
+                        return Err("a chunk size line that does not end in CR LF (RFC 9112 7.1)".into());
                     }
                     self.state = if self.left == 0 { State::Trailers } else { State::Data };
                     at.pass(1, frames);
@@ -138,7 +161,7 @@ impl Chunked {
                     let (wanted, next) =
                         if self.state == State::DataCr { (b'\r', State::DataLf) } else { (b'\n', State::Size) };
                     if byte != wanted {
-                        return Err("chunk data that is not followed by CR LF: its size is wrong (RFC 9112 7.1)");
+                        return Err("chunk data that is not followed by CR LF: its size is wrong (RFC 9112 7.1)".into());
                     }
                     (self.state, self.digits) = (next, 0);
                     at.pass(1, frames);
@@ -188,18 +211,18 @@ impl Chunked {
 }
 
 /// The length of a whole trailer section, its empty line included; `None`: not whole yet.
-fn trailers(bytes: &[u8]) -> Result<Option<usize>, &'static str> {
+fn trailers(bytes: &[u8]) -> Result<Option<usize>, BadBody> {
     let mut line_at = 0;
     loop {
         let Some(lf) = memchr::memchr(b'\n', &bytes[line_at..]) else {
-            return if bytes.len() < TRAILERS_BYTES_MAX { Ok(None) } else { Err("a trailer section over 8 KiB") };
+            return if bytes.len() < TRAILERS_BYTES_MAX { Ok(None) } else { Err(TRAILERS_TOO_LONG) };
         };
         let line_end = line_at + lf + 1;
         if lf == 0 || bytes[line_end - 2] != b'\r' {
-            return Err("a trailer line that ends in LF without CR (RFC 9112 2.2)");
+            return Err("a trailer line that ends in LF without CR (RFC 9112 2.2)".into());
         }
         if line_end > TRAILERS_BYTES_MAX {
-            return Err("a trailer section over 8 KiB");
+            return Err(TRAILERS_TOO_LONG);
         }
         if lf == 1 {
             check_trailers(&bytes[..line_end])?;
@@ -209,16 +232,17 @@ fn trailers(bytes: &[u8]) -> Result<Option<usize>, &'static str> {
     }
 }
 
-fn check_trailers(section: &[u8]) -> Result<(), &'static str> {
+fn check_trailers(section: &[u8]) -> Result<(), BadBody> {
     let mut table = [httparse::EMPTY_HEADER; TRAILERS_MAX];
     match httparse::parse_headers(section, &mut table) {
         Ok(httparse::Status::Complete((len, fields))) if len == section.len() => {
             match fields.iter().any(|field| Name::of(field.name.as_bytes()).is_forbidden_in_trailers()) {
-                true => Err("a trailer that frames, routes or authenticates a message (RFC 9110 6.5.1)"),
+                true => Err("a trailer that frames, routes or authenticates a message (RFC 9110 6.5.1)".into()),
                 false => Ok(()),
             }
         }
-        _ => Err("a malformed trailer section (RFC 9112 7.1.2)"),
+        Err(httparse::Error::TooManyHeaders) => Err(TOO_MANY_TRAILERS),
+        _ => Err("a malformed trailer section (RFC 9112 7.1.2)".into()),
     }
 }
 
@@ -227,8 +251,10 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    const INCOMPLETE: BadBody = BadBody::Malformed("incomplete");
+
     /// Feeds `input` in pieces of `step` bytes; what was kept, and what was left over.
-    fn run(input: &[u8], keep: Keep, step: usize) -> Result<(Vec<u8>, Vec<u8>), &'static str> {
+    fn run(input: &[u8], keep: Keep, step: usize) -> Result<(Vec<u8>, Vec<u8>), BadBody> {
         let (mut decoder, mut kept, mut buffer) = (Chunked::default(), vec![], vec![]);
         for part in input.chunks(step) {
             buffer.extend_from_slice(part);
@@ -236,7 +262,7 @@ mod tests {
             kept.extend_from_slice(&buffer[..piece.kept]);
             buffer.drain(..piece.consumed);
         }
-        if decoder.is_done() { Ok((kept, buffer)) } else { Err("incomplete") }
+        if decoder.is_done() { Ok((kept, buffer)) } else { Err(INCOMPLETE) }
     }
 
     #[test]
@@ -259,7 +285,7 @@ mod tests {
         ] {
             for step in [1, 3, 1000] {
                 let got = run(bad.as_bytes(), Keep::Frames, step);
-                assert!(got.is_err() && (got != Err("incomplete") || bad.is_empty() || bad == "0\r\n\rX"), "{bad:?} {got:?}");
+                assert!(got.is_err() && (got != Err(INCOMPLETE) || bad.is_empty() || bad == "0\r\n\rX"), "{bad:?} {got:?}");
             }
         }
     }

@@ -42,11 +42,9 @@ pub fn examine(head: &[u8], fields: &Fields, version: Version) -> Result<Framing
                 return Err(Refused::Ambiguous("more than one Content-Length (RFC 9112 6.3)"));
             }
             Name::ContentLength => found.length = Some(length(field.value_in(head))?),
-            Name::TransferEncoding if found.chunked => {
-                return Err(Refused::Ambiguous("more than one Transfer-Encoding (RFC 9112 6.1)"));
-            }
+            Name::TransferEncoding if found.chunked => {}
             Name::TransferEncoding => {
-                coding(field.value_in(head))?;
+                coding(fields.all(head, Name::TransferEncoding))?;
                 found.chunked = true;
             }
             Name::Connection => {
@@ -84,17 +82,24 @@ fn length(value: &[u8]) -> Result<u64, Refused> {
     Ok(value.iter().fold(0, |number, digit| number * 10 + u64::from(digit - b'0')))
 }
 
-/// `chunked` alone is spoken. A list that ends in `chunked` is well framed, by a coding we do not know; anything else frames nothing.
-fn coding(value: &[u8]) -> Result<(), Refused> {
-    if value.eq_ignore_ascii_case(b"chunked") {
-        return Ok(());
-    }
+/// `chunked` alone is spoken. A list, on one line or more, that ends in `chunked` is well framed, by a coding we do not know; anything else
+/// frames nothing.
+fn coding<'h>(lines: impl Iterator<Item = &'h [u8]>) -> Result<(), Refused> {
     let is_chunked = |member: &[u8]| member.eq_ignore_ascii_case(b"chunked");
     let is_token = |member: &[u8]| !member.is_empty() && member.iter().all(|&b| b.is_ascii_alphanumeric() || b == b'-');
-    let mut members = value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
-    let last = members.next_back().unwrap_or_default();
-    if is_chunked(last) && members.all(|member| is_token(member) && !is_chunked(member)) {
-        return Err(Refused::UnknownCoding);
+    let mut members = lines.flat_map(|line| line.split(|&byte| byte == b',')).map(<[u8]>::trim_ascii);
+    let mut last = members.next().unwrap_or_default();
+    let mut others = false;
+    for member in members {
+        if is_chunked(last) || !is_token(last) {
+            last = b"";
+            break;
+        }
+        (last, others) = (member, true);
     }
-    Err(Refused::Ambiguous("a Transfer-Encoding that does not end in chunked, once (RFC 9112 6.1)"))
+    match is_chunked(last) {
+        true if others => Err(Refused::UnknownCoding),
+        true => Ok(()),
+        false => Err(Refused::Ambiguous("a Transfer-Encoding that does not end in chunked, once (RFC 9112 6.1)")),
+    }
 }

@@ -10,7 +10,7 @@ mod response;
 mod target;
 mod write;
 
-pub use body::Body;
+pub use body::{BadBody, Body};
 pub use chunked::Keep;
 pub use request::{HeadLimits, RequestHead, parse_request};
 pub use response::{ResponseHead, parse_response};

@@ -42,7 +42,7 @@ impl RequestHead {
         self.authority.map(|(at, len)| &head[at..at + len])
     }
 
-    /// Path and query as they are forwarded: `*`, or `/` and what follows.
+    /// Path and query as they came: `*`, `/` and what follows, or a query alone behind the authority of an absolute target.
     pub fn path_and_query_in<'h>(&self, head: &'h [u8]) -> &'h [u8] {
         let (at, len) = match self.target {
             Target::Origin | Target::Asterisk => self.target_span,
@@ -56,8 +56,11 @@ impl RequestHead {
     /// The path without its query.
     pub fn path_in<'h>(&self, head: &'h [u8]) -> &'h [u8] {
         let whole = self.path_and_query_in(head);
-        let end = whole.iter().position(|&byte| byte == b'?').unwrap_or(whole.len());
-        &whole[..end]
+        match whole.iter().position(|&byte| byte == b'?') {
+            Some(0) => b"/",
+            Some(end) => &whole[..end],
+            None => whole,
+        }
     }
 }
 
@@ -241,10 +244,13 @@ fn refuse(error: httparse::Error, bytes: &[u8]) -> Fault {
     })
 }
 
-/// The request line ends in `HTTP/<digit>.<digit>`.
+/// The request line is whole, and ends in `HTTP/<digit>.<digit>`.
 fn names_another_version(bytes: &[u8]) -> bool {
     let line = &bytes[..memchr::memchr(b'\n', bytes).unwrap_or(bytes.len())];
     let line = line.strip_suffix(b"\r").unwrap_or(line);
-    let version = line.rsplit(|&byte| byte == b' ').next().unwrap_or_default();
+    let mut parts = line.split(|&byte| byte == b' ');
+    let (Some(_), Some(_), Some(version), None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
+        return false;
+    };
     matches!(version, [b'H', b'T', b'T', b'P', b'/', major, b'.', minor] if major.is_ascii_digit() && minor.is_ascii_digit())
 }

@@ -65,7 +65,11 @@ pub fn ask_head(out: &mut Buf, ask: Ask<'_>) {
     if is_absolute {
         out.put(head.method_in(bytes));
         out.put(b" ");
-        out.put(head.path_and_query_in(bytes));
+        let path = head.path_and_query_in(bytes);
+        if path.starts_with(b"?") {
+            out.put(b"/");
+        }
+        out.put(path);
     } else {
         let (at, len) = head.target_span;
         out.put(&bytes[..at + len]);

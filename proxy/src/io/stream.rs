@@ -239,6 +239,26 @@ impl Stream {
         .await
     }
 
+    /// Moves the deadline of the read that is under way.
+    pub fn set_read_deadline(&self, deadline: Deadline) {
+        self.slot.reactor.arm(&self.slot.slot, Direction::Read, deadline);
+    }
+
+    /// Reads and throws away what still comes, until the peer closes or the deadline passes.
+    pub async fn drain(&self, mut buf: Buf, deadline: Deadline) {
+        loop {
+            buf.clear();
+            if buf.capacity() == 0 {
+                buf = Buf::head();
+            }
+            let got;
+            (got, buf) = self.recv(buf, deadline).await;
+            if !matches!(got, Ok(1..)) {
+                return;
+            }
+        }
+    }
+
     /// Says that no more bytes follow; what was sent still arrives.
     pub fn finish(&self) {
         sys::shutdown(self.fd(), libc::SHUT_WR);

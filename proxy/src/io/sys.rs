@@ -164,6 +164,14 @@ pub fn clock_coarse_ns() -> u64 {
     clock(libc::CLOCK_MONOTONIC_COARSE)
 }
 
+/// How far CLOCK_MONOTONIC_COARSE may be behind.
+pub fn clock_coarse_resolution_ns() -> u64 {
+    let mut step = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the pointer is to a live timespec.
+    unsafe { libc::clock_getres(libc::CLOCK_MONOTONIC_COARSE, &mut step) };
+    step.tv_nsec.cast_unsigned()
+}
+
 /// CLOCK_MONOTONIC in nanoseconds.
 pub fn clock_ns() -> u64 {
     clock(libc::CLOCK_MONOTONIC)

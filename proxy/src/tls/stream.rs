@@ -8,6 +8,7 @@
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::ServerConfig;
 use rustls::server::UnbufferedServerConnection;
@@ -29,6 +30,9 @@ const RECORD_OVERHEAD_BYTES: usize = 64;
 const SEND_BYTES: usize = 7 * RECORD_BYTES;
 const _: () = assert!(SEND_BYTES + 7 * RECORD_OVERHEAD_BYTES <= crate::buf::BULK_BYTES);
 const _: () = assert!(RECORD_BYTES + RECORD_OVERHEAD_BYTES <= crate::buf::HEAD_BYTES);
+
+/// How long a peer whose handshake failed may take to close.
+const ALERT_LINGER: Duration = Duration::from_secs(1);
 
 /// Why a TLS connection cannot go on.
 #[derive(Debug)]
@@ -101,7 +105,16 @@ impl TlsStream {
         loop {
             let step = tls.session.borrow_mut().turn(None);
             tls.flush(deadline).await?;
-            match step.map_err(TlsError::Protocol)? {
+            let step = match step {
+                Ok(step) => step,
+                Err(error) => {
+                    // The alert must arrive: closing with bytes unread would send a RST, which may overtake it.
+                    tls.io.finish();
+                    tls.io.drain(Buf::default(), deadline.or(Some(Deadline::after(ALERT_LINGER, deadline.timer)))).await;
+                    return Err(TlsError::Protocol(error));
+                }
+            };
+            match step {
                 Step::Idle | Step::Read(_) => return Ok(tls),
                 Step::PeerClosed => return Err(TlsError::Closed),
                 Step::Blocked => {
@@ -277,7 +290,7 @@ impl Session {
     /// After an error rustls has an alert to send, once.
     fn take_alert(&mut self) {
         if let UnbufferedStatus { state: Ok(ConnectionState::EncodeTlsData(mut data)), .. } =
-            self.connection.process_tls_records(&mut [])
+            self.connection.process_tls_records(self.incoming.filled_mut())
         {
             encode(&mut data, &mut self.outgoing);
         }

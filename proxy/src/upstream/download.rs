@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::buf::Buf;
 use crate::fault::{Fault, Kind};
-use crate::h1::{Body, Keep};
+use crate::h1::{BadBody, Body, Keep};
 use crate::io::{Deadline, IoError, Stream};
 use crate::telemetry::WorkerCounters;
 use crate::timeouts::Timer;
@@ -69,7 +69,10 @@ impl Download<'_> {
             let piece = self
                 .body
                 .take(self.buf.filled_mut(), keep)
-                .map_err(|detail| Fault { kind: Kind::UpstreamGarbage, detail })?;
+                .map_err(|(BadBody::Malformed(detail) | BadBody::TrailersTooLarge(detail))| Fault {
+                    kind: Kind::UpstreamGarbage,
+                    detail,
+                })?;
             self.counters.bytes_sent.add(piece.content);
             self.write(piece.kept, seen).await?;
             self.buf.consume(piece.consumed);

@@ -7,7 +7,9 @@ mod download;
 mod upload;
 
 pub(crate) use download::{Download, Encode, Ended};
-pub(crate) use upload::{Alongside, Upload, UploadEnd};
+pub(crate) use upload::{Alongside, Upload, UploadEnd, refused};
+
+use std::cell::Cell;
 
 use crate::buf::Buf;
 use crate::fault::{Fault, Kind};
@@ -26,13 +28,13 @@ pub(crate) struct NoHead {
     pub nothing_came: bool,
 }
 
-/// Reads one response head, interim or final; its bytes are the first of the buffer.
+/// Reads one response head, interim or final; its bytes are the first of the buffer. `deadline` may move while it waits.
 pub(crate) async fn read_head(
     stream: &Stream,
     mut buf: Buf,
     method: Method,
     fields: &mut Fields,
-    deadline: Deadline,
+    deadline: &Cell<Deadline>,
 ) -> Result<(ResponseHead, Buf), NoHead> {
     loop {
         if !buf.is_empty() {
@@ -45,7 +47,7 @@ pub(crate) async fn read_head(
             buf.reserve(buf.len().max(1));
         }
         let got;
-        (got, buf) = stream.recv(buf, deadline).await;
+        (got, buf) = stream.recv(buf, deadline.get()).await;
         let nothing_came = buf.is_empty();
         let fault = match got {
             Ok(1..) => continue,

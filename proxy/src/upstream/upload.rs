@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::buf::Buf;
 use crate::fault::{Fault, Kind};
-use crate::h1::{Body, Keep};
+use crate::h1::{BadBody, Body, Keep};
 use crate::io::{Deadline, IoError, Stream};
 use crate::telemetry::WorkerCounters;
 use crate::timeouts::Timer;
@@ -76,11 +76,11 @@ impl Upload<'_> {
             }
             let piece = match self.body.take(self.incoming.filled_mut(), Keep::Frames) {
                 Ok(piece) => piece,
-                Err(detail) => return UploadEnd::Failed(Fault { kind: Kind::Malformed, detail }),
+                Err(bad) => return UploadEnd::Failed(refused(bad)),
             };
             self.content += piece.content;
             self.counters.bytes_received.add(piece.content);
-            if self.content_max.is_some_and(|max| self.content > max) {
+            if self.content_max.is_some_and(|max| self.content.saturating_add(self.body.announced()) > max) {
                 return UploadEnd::Failed(TOO_LARGE);
             }
             let incoming = std::mem::take(&mut self.incoming);
@@ -141,6 +141,14 @@ impl UploadEnd {
     pub const TOO_LARGE: Fault = TOO_LARGE;
 }
 
+/// What a client's broken body is answered with.
+pub(crate) fn refused(bad: BadBody) -> Fault {
+    match bad {
+        BadBody::Malformed(detail) => Fault { kind: Kind::Malformed, detail },
+        BadBody::TrailersTooLarge(detail) => Fault { kind: Kind::HeadTooLarge, detail },
+    }
+}
+
 fn stopped(error: IoError) -> UploadEnd {
     match error {
         // It may have answered and closed; its answer is worth more than our error.
@@ -152,14 +160,16 @@ fn stopped(error: IoError) -> UploadEnd {
 }
 
 /// An upload that goes on beside whatever else is waited for.
-pub(crate) struct Alongside<'p, F> {
+pub(crate) struct Alongside<'p, F, S> {
     upload: Pin<&'p mut F>,
     done: Option<Uploaded>,
+    on_sent: S,
 }
 
-impl<'p, F: Future<Output = Uploaded>> Alongside<'p, F> {
-    pub fn new(upload: Pin<&'p mut F>) -> Alongside<'p, F> {
-        Alongside { upload, done: None }
+impl<'p, F: Future<Output = Uploaded>, S: Fn()> Alongside<'p, F, S> {
+    /// `on_sent` is called once the upload has ended.
+    pub fn new(upload: Pin<&'p mut F>, on_sent: S) -> Alongside<'p, F, S> {
+        Alongside { upload, done: None, on_sent }
     }
 
     /// Waits for `other` while the upload goes on; gives up on it when the upload fails by the client's doing.
@@ -170,6 +180,7 @@ impl<'p, F: Future<Output = Uploaded>> Alongside<'p, F> {
                 && let Poll::Ready(uploaded) = self.upload.as_mut().poll(cx)
             {
                 self.done = Some(uploaded);
+                (self.on_sent)();
             }
             if let Some(Uploaded { end: UploadEnd::Failed(fault), .. }) = self.done {
                 return Poll::Ready(Err(fault));

@@ -64,8 +64,8 @@ refused_in_body! {
     trailer_content_length: 400, "RFC 9110 6.5.1", b"5\r\nhello\r\n0\r\nContent-Length: 5\r\n\r\n";
     trailer_transfer_encoding: 400, "RFC 9110 6.5.1", b"5\r\nhello\r\n0\r\ntransfer-encoding: chunked\r\n\r\n";
     trailer_host: 400, "RFC 9110 6.5.1", b"5\r\nhello\r\n0\r\nHOST: b\r\n\r\n";
-    trailers_over_the_limit_in_fields: 400, "RFC 9112 7.1.2", &[b"0\r\n", "X: y\r\n".repeat(1000).as_bytes(), b"\r\n"].concat();
-    trailers_over_the_limit_in_bytes: 400, "RFC 9112 7.1.2", &[b"0\r\nX: ", "y".repeat(TOO_LONG).as_bytes(), b"\r\n\r\n"].concat();
+    trailers_over_the_limit_in_fields: 431, "RFC 6585 5", &[b"0\r\n", "X: y\r\n".repeat(1000).as_bytes(), b"\r\n"].concat();
+    trailers_over_the_limit_in_bytes: 431, "RFC 6585 5", &[b"0\r\nX: ", "y".repeat(TOO_LONG).as_bytes(), b"\r\n\r\n"].concat();
 }
 
 on_both_drivers! {

@@ -66,7 +66,7 @@ refused! {
     identity_alone: 400, "RFC 9112 6.3", b"POST /CASE HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: identity\r\n\r\n0\r\n\r\n";
     gzip_alone: 400, "RFC 9112 6.3", b"POST /CASE HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n0\r\n\r\n";
     gzip_then_chunked: 501, "RFC 9112 6.1", b"POST /CASE HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n";
-    gzip_then_chunked_on_two_lines: 400, "RFC 9112 6.1",
+    gzip_then_chunked_on_two_lines: 501, "RFC 9112 6.1",
         b"POST /CASE HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
     unknown_coding_then_chunked: 501, "RFC 9112 6.1",
         b"POST /CASE HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: cow, chunked\r\n\r\n0\r\n\r\n";

@@ -130,47 +130,6 @@ on_both_drivers! {
         }
     }
 
-    /// RFC 9110 section 9.2.2 aside: a client that leaves takes its upstream work along.
-    fn client_that_leaves_ends_its_request_at_the_app(driver: Driver) {
-        let app = App::scripted(|mut conn| {
-            conn.request();
-            conn.closed();
-        });
-        let proxy = proxy(driver, &app);
-        let mut client = proxy.client();
-        client.send("GET /left HTTP/1.1\r\nHost: a\r\n\r\n");
-        let number = app.wait_to_see("/left");
-        drop(client);
-        app.end_of(number);
-    }
-
-    fn client_that_resets_ends_its_request_at_the_app(driver: Driver) {
-        let app = App::scripted(|mut conn| {
-            conn.request();
-            conn.closed();
-        });
-        let proxy = proxy(driver, &app);
-        let mut client = proxy.client();
-        client.send("GET /left HTTP/1.1\r\nHost: a\r\n\r\n");
-        let number = app.wait_to_see("/left");
-        client.reset();
-        app.end_of(number);
-    }
-
-    fn client_that_leaves_in_the_middle_of_an_answer_ends_it_at_the_app(driver: Driver) {
-        let app = App::scripted(|mut conn| {
-            conn.request();
-            conn.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n");
-            conn.closed();
-        });
-        let proxy = proxy(driver, &app);
-        let mut client = proxy.client();
-        client.send("GET /left HTTP/1.1\r\nHost: a\r\n\r\n");
-        client.response_head();
-        drop(client);
-        app.end_of(0);
-    }
-
     fn slow_request_of_one_client_does_not_hold_another(driver: Driver) {
         let go = Event::new();
         let scripted = go.clone();
