@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Parser, ValueEnum};
-use slipstream_schema::{IoDriver, WorkerCount};
+use slipstream_schema::{Field, IoDriver, WorkerCount, is_without_effect};
 
 use crate::config::{Environment, Flags, Loaded, Settings, built_in_snapshot, load};
 use crate::demo;
@@ -86,19 +86,20 @@ pub fn check(args: &CheckArgs) -> ExitCode {
 fn report(loaded: &Loaded, output: Output) -> String {
     match output {
         Output::Json => format!("{:#}\n", loaded.dump()),
-        Output::Text => {
-            let rows = loaded.fields().into_iter().map(|field| {
-                let value = field.value.as_str().map_or_else(|| field.value.to_string(), str::to_owned);
-                (field.path, value, field.level)
-            });
-            let rows: Vec<_> = rows.collect();
-            let width =
-                |texts: &mut dyn Iterator<Item = &String>| texts.map(|text| text.chars().count()).max().unwrap_or(0);
-            let paths = width(&mut rows.iter().map(|(path, _, _)| path));
-            let values = width(&mut rows.iter().map(|(_, value, _)| value));
-            rows.iter().map(|(path, value, level)| format!("{path:paths$}  {value:values$}  {level}\n")).collect()
-        }
+        Output::Text => table(&loaded.fields()),
     }
+}
+
+/// A line a field: its path, its value, who said it.
+fn table(fields: &[Field]) -> String {
+    let value = |field: &Field| field.value.as_str().map_or_else(|| field.value.to_string(), str::to_owned);
+    let paths = fields.iter().map(|field| field.path.chars().count()).max().unwrap_or(0);
+    let values = fields.iter().map(|field| value(field).chars().count()).max().unwrap_or(0);
+    let line = |field: &Field| {
+        let note = if is_without_effect(field) { " (not yet in force)" } else { "" };
+        format!("{:paths$}  {:values$}  {}{note}\n", field.path, value(field), field.level)
+    };
+    fields.iter().map(line).collect()
 }
 
 /// A Kubernetes sidecar proxy: TLS in front of your app, warm connections to it, strict HTTP.

@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::level::is_at_or_below;
-use crate::{Effective, Level};
+use crate::{Effective, Field, Level};
 
 /// A field, or a section, without effect in this version; whoever builds the feature deletes its line.
 struct Gap {
@@ -29,8 +29,14 @@ const GAPS: &[Gap] = &[
 /// One line for each field that somebody set and this version does not act on: "policy.concurrency.limit: accepted, not yet in force in this version".
 pub fn not_yet_in_force<T: Serialize>(effective: &Effective<T>) -> Vec<String> {
     let set = effective.fields().into_iter().filter(|field| field.level > Level::BuiltIn);
-    let without_effect = set.filter(|field| GAPS.iter().any(|gap| gap.covers(&field.path, &field.value)));
-    without_effect.map(|field| format!("{}: accepted, not yet in force in this version", field.path)).collect()
+    set.filter(is_without_effect)
+        .map(|field| format!("{}: accepted, not yet in force in this version", field.path))
+        .collect()
+}
+
+/// Whether this version does not act on the field, whoever set it.
+pub fn is_without_effect(field: &Field) -> bool {
+    GAPS.iter().any(|gap| gap.covers(&field.path, &field.value))
 }
 
 impl Gap {

@@ -28,7 +28,7 @@ mod words;
 pub use address::{AdminAddress, Host, ListenAddress, Scheme, UpstreamUrl};
 pub use error::{ConfigError, Invalid, Misfit};
 pub use file::{Certificate, Listener, ListenerTls, StaticFile, Telemetry, WorkerCount, Workers};
-pub use gaps::not_yet_in_force;
+pub use gaps::{is_without_effect, not_yet_in_force};
 pub use level::{Effective, Field, Level};
 pub use list::List;
 pub use name::{FieldName, FilePath, HeaderValue, HostName, IgnoredField, Method, Path, ServiceName};

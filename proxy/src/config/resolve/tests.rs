@@ -1,1 +1,161 @@
+//! What runs: the settings and the snapshot that flags and file come to.
 
+#![allow(clippy::unwrap_used)]
+
+use std::time::Duration;
+
+use super::*;
+use crate::config::{Flags, Forwarded, Match, load};
+
+fn plain() -> Flags {
+    Flags {
+        listen: vec!["http://127.0.0.1:0".parse().unwrap()],
+        upstream: Some("http://127.0.0.1:3000".parse().unwrap()),
+        workers: Some("3".parse().unwrap()),
+        ..Flags::default()
+    }
+}
+
+fn settings(flags: &Flags) -> Result<Settings, Error> {
+    load(flags).unwrap().settings(&Environment::default())
+}
+
+fn with_policy(text: &str) -> Snapshot {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("proxy.yaml");
+    std::fs::write(&path, text).unwrap();
+    load(&Flags { config: Some(path), ..Flags::default() }).unwrap().snapshot()
+}
+
+#[test]
+fn flags_alone_are_enough() {
+    let settings = settings(&plain()).unwrap();
+    assert_eq!((settings.workers, settings.pin, settings.io_driver), (3, false, IoDriver::Auto));
+    assert_eq!(settings.admin, Some("127.0.0.1:7590".parse().unwrap()));
+    assert_eq!(settings.name, "slipstream");
+    assert_eq!(settings.listeners.len(), 1);
+    assert_eq!(settings.listeners[0].address, "127.0.0.1:0".parse().unwrap());
+    assert!(settings.listeners[0].tls.is_none());
+    assert_eq!(settings.listeners[0].upstream.authority, "127.0.0.1:3000");
+    assert_eq!(settings.listeners[0].upstream.addresses, ["127.0.0.1:3000".parse().unwrap()]);
+}
+
+#[test]
+fn a_host_name_is_resolved_and_one_that_cannot_be_is_named() {
+    let named = settings(&Flags { upstream: Some("http://LocalHost:3000".parse().unwrap()), ..plain() }).unwrap();
+    assert_eq!(named.listeners[0].upstream.authority, "localhost:3000");
+    assert!(
+        named.listeners[0]
+            .upstream
+            .addresses
+            .iter()
+            .all(|address| address.ip().is_loopback() && address.port() == 3000)
+    );
+    let error = settings(&Flags { upstream: Some("http://no.such.host.invalid".parse().unwrap()), ..plain() })
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.starts_with("flag `--upstream`: found `http://no.such.host.invalid`, whose host cannot be resolved"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_certificate_that_is_not_there_is_named_by_flag_or_by_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let there = folder.path().join("there.pem");
+    std::fs::write(&there, "").unwrap();
+    let path = |path: &Path| path.display().to_string().parse().unwrap();
+    let https = |cert: &Path, key: &Path| Flags {
+        listen: vec!["https://127.0.0.1:0".parse().unwrap()],
+        tls_cert: vec![path(cert)],
+        tls_key: vec![path(key)],
+        ..plain()
+    };
+    let absent = folder.path().join("absent.pem");
+    let tls = settings(&https(&there, &there)).unwrap().listeners.remove(0).tls.unwrap();
+    assert_eq!(tls.certificates, [(there.clone(), there.clone())]);
+    let error = settings(&https(&absent, &there)).unwrap_err().to_string();
+    assert!(
+        error.starts_with("flag `--tls-cert`: found `") && error.contains("absent.pem`, which cannot be read"),
+        "{error}"
+    );
+    let error = settings(&https(&there, &absent)).unwrap_err().to_string();
+    assert!(error.starts_with("flag `--tls-key`: found `"), "{error}");
+    let error = settings(&https(folder.path(), &there)).unwrap_err().to_string();
+    assert!(error.contains("which is a directory"), "{error}");
+
+    let file = folder.path().join("proxy.yaml");
+    let text = "listeners:\n- address: https://127.0.0.1:0\n  upstream: http://127.0.0.1:1\n  tls:\n    certificates:\n    - {cert: /absent, key: /absent}\n";
+    std::fs::write(&file, text).unwrap();
+    let loaded = load(&Flags { config: Some(file.clone()), ..Flags::default() }).unwrap();
+    let error = loaded.settings(&Environment::default()).unwrap_err().to_string();
+    assert!(
+        error.starts_with(&format!(
+            "{}:6:8: field `listeners[0].tls.certificates[0].cert`: found `/absent`",
+            file.display()
+        )),
+        "{error}"
+    );
+    assert_eq!(loaded.obstacles().len(), 2);
+}
+
+#[test]
+fn nothing_runs_without_a_listener() {
+    let error = settings(&Flags::default()).unwrap_err().to_string();
+    assert!(error.starts_with("flag `--listen`: missing"), "{error}");
+}
+
+#[test]
+fn the_deployment_is_named_by_namespace_and_workload_where_both_are_known() {
+    let set = |text: &str| Some(text.to_owned());
+    let named = Environment { namespace: set("shop"), workload: set("catalog"), ..Environment::default() };
+    assert_eq!(load(&plain()).unwrap().settings(&named).unwrap().name, "shop/catalog");
+    let half = Environment { workload: set("catalog"), ..Environment::default() };
+    assert_eq!(load(&plain()).unwrap().settings(&half).unwrap().name, "slipstream");
+}
+
+#[test]
+fn the_built_in_snapshot_is_the_table_of_the_conventions() {
+    let policy = built_in_snapshot().policy;
+    let timeouts = policy.timeouts;
+    assert_eq!(timeouts.connect, Duration::from_secs(1));
+    assert_eq!(timeouts.tls_handshake, Duration::from_secs(5));
+    assert_eq!(timeouts.request_headers, Duration::from_secs(10));
+    assert_eq!(timeouts.request_body_idle, Duration::from_secs(30));
+    assert_eq!(timeouts.queue, Duration::from_millis(200));
+    assert_eq!((timeouts.response_headers, timeouts.request, timeouts.max_connection_age), (None, None, None));
+    assert_eq!(timeouts.stream_idle, Duration::from_secs(300));
+    assert_eq!(timeouts.connection_idle, Duration::from_secs(3600));
+    assert_eq!(timeouts.upstream_idle, Duration::from_secs(60));
+    assert_eq!((policy.limits.head_bytes, policy.limits.head_fields), (64 * 1024, 128));
+    assert_eq!((policy.limits.request_body_bytes, policy.limits.connections), (None, 10_000));
+    assert_eq!(policy.forwarded, Forwarded::Append);
+    assert_eq!(built_in_snapshot().dump["origins"]["policy.timeouts.connect"], "builtin");
+}
+
+#[test]
+fn a_route_is_judged_by_its_own_fields_over_the_policys() {
+    let snapshot = with_policy(
+        "policy:\n  timeouts: {request: 15s, connect: 2s}\n  concurrency: {queue: {timeout: 1s}}\n  limits: {requestBodyBytes: 10MiB}\n  routes:\n  \
+         - match: {method: GET, host: Shop.Example, pathPrefix: /reports, header: {name: X-A, value: b}}\n    timeouts: {request: none}\n  \
+         - match: {path: /upload, header: {name: X-B}}\n    limits: {requestBodyBytes: none}\n    forwarded: replace\n",
+    );
+    assert_eq!(snapshot.policy.timeouts.request, Some(Duration::from_secs(15)));
+    assert_eq!(snapshot.policy.timeouts.queue, Duration::from_secs(1));
+    let [reports, upload] = &snapshot.routes[..] else { panic!("two routes") };
+    let text = |text: &str| Some(text.to_owned());
+    let expected = Match {
+        method: text("GET"),
+        host: text("shop.example"),
+        path: None,
+        path_prefix: text("/reports"),
+        header: Some(("x-a".to_owned(), text("b"))),
+    };
+    assert_eq!(reports.matcher, expected);
+    assert_eq!((reports.policy.timeouts.request, reports.policy.timeouts.connect), (None, Duration::from_secs(2)));
+    assert_eq!(reports.policy.limits.request_body_bytes, Some(10 << 20));
+    assert_eq!(upload.matcher.header, Some(("x-b".to_owned(), None)));
+    assert_eq!((upload.policy.limits.request_body_bytes, upload.policy.forwarded), (None, Forwarded::Replace));
+    assert_eq!(upload.policy.timeouts.request, Some(Duration::from_secs(15)));
+}
