@@ -2,15 +2,15 @@
 //! does not start, fails the case.
 
 use std::io::{BufRead, BufReader};
-use std::net::{SocketAddr, TcpListener};
-use std::os::fd::AsRawFd;
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::channel;
+use std::time::Instant;
 
 use tempfile::TempDir;
 
-use crate::nursery::spawn_with;
+use crate::event::eventually;
 use crate::{DEADLINE, Origin, spawn};
 
 /// A real server as the app; killed when dropped.
@@ -43,26 +43,35 @@ pub fn nginx(settings: &str, files: &[(&str, &[u8])]) -> Peer {
     for (name, content) in files {
         std::fs::write(directory.path().join("www").join(name), content).unwrap();
     }
-    // The kernel gives the port, and nginx the socket that has it, as it would from an older nginx at an upgrade: no race for a number.
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    let config = format!(
-        "daemon off; master_process off; pid {pid}; error_log {log} warn;\nevents {{}}\nhttp {{\n\
-         client_body_temp_path {tmp}; proxy_temp_path {tmp}; fastcgi_temp_path {tmp}; uwsgi_temp_path {tmp}; scgi_temp_path {tmp};\n\
-         access_log off; default_type text/plain; root {www};\nserver {{ listen {address}; {settings} }}\n}}\n",
-        pid = path("pid"),
-        log = path("error.log"),
-        tmp = path("tmp"),
-        www = path("www"),
-    );
-    std::fs::write(directory.path().join("nginx.conf"), config).unwrap();
-    let mut command = Command::new("nginx");
-    command.arg("-p").arg(directory.path()).arg("-e").arg(path("error.log")).arg("-c").arg(path("nginx.conf"));
-    command.env("NGINX", format!("{};", listener.as_raw_fd())).stdin(Stdio::null());
-    let child = spawn_with(command, Some(listener.as_raw_fd())).unwrap_or_else(|error| panic!("nginx does not start: {error}"));
-    // The backlog holds whoever connects before nginx accepts.
-    Peer { child, address, _directory: directory }
+    // nginx takes no port of the kernel's choice: it gets one that was free a moment ago, and another one should that be gone.
+    for _ in 0..ATTEMPTS {
+        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let config = format!(
+            "daemon off; master_process off; pid {pid}; error_log {log} warn;\nevents {{}}\nhttp {{\n\
+             client_body_temp_path {tmp}; proxy_temp_path {tmp}; fastcgi_temp_path {tmp}; uwsgi_temp_path {tmp}; scgi_temp_path {tmp};\n\
+             access_log off; default_type text/plain; root {www};\nserver {{ listen {address}; {settings} }}\n}}\n",
+            pid = path("pid"),
+            log = path("error.log"),
+            tmp = path("tmp"),
+            www = path("www"),
+        );
+        std::fs::write(path("nginx.conf"), config).unwrap();
+        let mut command = Command::new("nginx");
+        command.args(["-p", &path(""), "-e", &path("error.log"), "-c", &path("nginx.conf")]).stdin(Stdio::null());
+        let mut child = spawn(command).unwrap_or_else(|error| panic!("nginx does not start: {error}"));
+        let ended = eventually("nginx listens, or ends", || {
+            let ended = child.try_wait().unwrap().is_some();
+            (ended || TcpStream::connect(address).is_ok()).then_some(ended)
+        });
+        if !ended {
+            return Peer { child, address, _directory: directory };
+        }
+    }
+    panic!("nginx does not start: {}", std::fs::read_to_string(path("error.log")).unwrap_or_default());
 }
+
+/// How often nginx may find its port taken.
+const ATTEMPTS: usize = 5;
 
 /// `tests/peers/app.js` under Node; `settings` are its environment.
 pub fn node(settings: &[(&str, &str)]) -> Peer {
