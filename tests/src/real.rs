@@ -6,7 +6,6 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::channel;
-use std::time::Instant;
 
 use tempfile::TempDir;
 
@@ -84,7 +83,8 @@ pub fn node(settings: &[(&str, &str)]) -> Peer {
 pub fn go(settings: &[(&str, &str)]) -> Peer {
     let directory = TempDir::new().unwrap();
     let binary = directory.path().join("app");
-    let built = Command::new("go").arg("build").arg("-o").arg(&binary).arg(source("app.go")).env("GO111MODULE", "off").status();
+    let built =
+        Command::new("go").arg("build").arg("-o").arg(&binary).arg(source("app.go")).env("GO111MODULE", "off").status();
     assert!(built.unwrap_or_else(|error| panic!("no go: {error}")).success(), "app.go does not compile");
     let mut command = Command::new(&binary);
     command.envs(settings.iter().copied());
