@@ -13,7 +13,8 @@ pub fn proxy_binary() -> PathBuf {
 /// Builds beside this test's own executable: `TARGET/PROFILE/deps/NAME-HASH` gives `TARGET/PROFILE/slipstream-proxy`.
 fn build() -> PathBuf {
     let executable = std::env::current_exe().unwrap();
-    let directory = executable.parent().and_then(|deps| deps.parent()).expect("cargo puts tests into TARGET/PROFILE/deps");
+    let directory =
+        executable.parent().and_then(|deps| deps.parent()).expect("cargo puts tests into TARGET/PROFILE/deps");
     let profile = match directory.file_name().and_then(|name| name.to_str()).unwrap() {
         "debug" => "dev",
         other => other,

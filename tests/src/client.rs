@@ -150,7 +150,11 @@ impl Client {
 
     fn expect_end(&mut self, wanted: &End) {
         let (rest, end) = self.rest();
-        assert!(rest.is_empty() && end == *wanted, "expected {wanted:?} and no byte more, got {} and {end:?}", shown(&rest));
+        assert!(
+            rest.is_empty() && end == *wanted,
+            "expected {wanted:?} and no byte more, got {} and {end:?}",
+            shown(&rest)
+        );
     }
 
     /// Whether anything, or the end, has come by now. Does not wait.
@@ -198,7 +202,9 @@ fn connected(address: SocketAddr, receive_bytes: Option<usize>) -> TcpStream {
     if let Some(bytes) = receive_bytes {
         socket.set_recv_buffer_size(bytes).unwrap();
     }
-    socket.connect_timeout(&address.into(), DEADLINE).unwrap_or_else(|error| panic!("no connection to {address}: {error}"));
+    socket
+        .connect_timeout(&address.into(), DEADLINE)
+        .unwrap_or_else(|error| panic!("no connection to {address}: {error}"));
     socket.set_tcp_nodelay(true).unwrap();
     socket.set_read_timeout(Some(DEADLINE)).unwrap();
     socket.set_write_timeout(Some(DEADLINE)).unwrap();

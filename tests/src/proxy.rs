@@ -116,7 +116,8 @@ impl Proxy {
                 line.clear();
             }
         });
-        let running = Running { child, addresses: Vec::new(), stderr, reader: Some(reader), exited: false, _config: directory };
+        let running =
+            Running { child, addresses: Vec::new(), stderr, reader: Some(reader), exited: false, _config: directory };
         (running, stdout)
     }
 }

@@ -1,6 +1,8 @@
 //! The harness itself, client against app with no proxy between: a case may only trust what was seen to work here.
 
-use slipstream_tests::{App, Client, End, Event, Framing, Inlet, Metrics, Origin, Refusing, Request, Response, Unanswering};
+use slipstream_tests::{
+    App, Client, End, Event, Framing, Inlet, Metrics, Origin, Refusing, Request, Response, Unanswering,
+};
 
 fn read(bytes: &'static [u8]) -> Result<Response, slipstream_tests::Broken> {
     Response::read(&mut Inlet::new(bytes), "GET")
@@ -93,7 +95,8 @@ fn interim_and_bodiless_responses_are_read() {
 fn short_body_is_broken_with_what_came() {
     let broken = read(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello").expect_err("five bytes are missing");
     assert_eq!((broken.end, broken.body.as_slice()), (End::Clean, &b"hello"[..]));
-    let broken = read(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n").expect_err("no last chunk");
+    let broken =
+        read(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n").expect_err("no last chunk");
     assert_eq!((broken.end, broken.body.as_slice()), (End::Clean, &b"hello"[..]));
 }
 
@@ -113,7 +116,11 @@ fn responses_in_doubt_are_malformed() {
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5;a\r\nhello\r\n0\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello!\r\n0\r\n\r\n",
     ] {
-        assert!(matches!(read(bytes), Err(broken) if matches!(broken.end, End::Malformed(_))), "{}", slipstream_tests::shown(bytes));
+        assert!(
+            matches!(read(bytes), Err(broken) if matches!(broken.end, End::Malformed(_))),
+            "{}",
+            slipstream_tests::shown(bytes)
+        );
     }
 }
 
@@ -128,7 +135,11 @@ fn requests_in_doubt_are_malformed() {
         b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: +1\r\n\r\nx",
     ] {
         let request = Request::read(&mut Inlet::new(bytes));
-        assert!(matches!(request, Err(broken) if matches!(broken.end, End::Malformed(_))), "{}", slipstream_tests::shown(bytes));
+        assert!(
+            matches!(request, Err(broken) if matches!(broken.end, End::Malformed(_))),
+            "{}",
+            slipstream_tests::shown(bytes)
+        );
     }
 }
 

@@ -12,7 +12,8 @@ fn sends(bytes: u64, chunked: bool) -> App {
     App::scripted(move |mut conn| {
         while let Some(request) = conn.request() {
             let bytes = if request.target == "/warm" { 2 * MIB } else { bytes };
-            let framing = if chunked { "Transfer-Encoding: chunked".to_string() } else { format!("Content-Length: {bytes}") };
+            let framing =
+                if chunked { "Transfer-Encoding: chunked".to_string() } else { format!("Content-Length: {bytes}") };
             conn.send(format!("HTTP/1.1 200 OK\r\n{framing}\r\n\r\n"));
             let mut left = bytes;
             while left > 0 {

@@ -8,7 +8,8 @@ use slipstream_tests::{App, Case, Driver, End, Event, Origin, Proxy, Running, Sh
 const SET: Duration = Duration::from_millis(300);
 /// Nothing may time out before. Two ticks of the proxy's timers (5 ms) less, for they may round either way.
 const NOT_BEFORE: Duration = Duration::from_millis(290);
-const POLICY: &str = "timeouts: {connect: 300ms, requestHeaders: 300ms, requestBodyIdle: 300ms, responseHeaders: 300ms}";
+const POLICY: &str =
+    "timeouts: {connect: 300ms, requestHeaders: 300ms, requestBodyIdle: 300ms, responseHeaders: 300ms}";
 
 static SHARED: Shared = Shared::new(|driver| {
     let app = App::ok();
@@ -22,7 +23,9 @@ fn proxy(driver: Driver, origin: &impl Origin, timeouts: &str) -> Running {
 
 fn assert_counted(proxy: &Running, timer: &str) {
     let label = format!("timeout=\"{timer}\"");
-    proxy.metrics_until(&format!("{timer} is counted"), |metrics| metrics.sum_where("slipstream_timeouts_total", &label) > 0);
+    proxy.metrics_until(&format!("{timer} is counted"), |metrics| {
+        metrics.sum_where("slipstream_timeouts_total", &label) > 0
+    });
 }
 
 /// Sends `request`, which is not whole, and gets 408 after the time that was set.

@@ -35,7 +35,10 @@ fn never_reaches_the_client(driver: Driver, name: &str, section: &str, answer: &
     assert_bad_gateway(&response, section);
     // The fault is the app's, so the client may go on; nothing of the garbage waits in front of its next answer.
     if response.keeps() {
-        ANSWERS.lock().expect("as above").insert(format!("{target}-2"), b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok".to_vec());
+        ANSWERS
+            .lock()
+            .expect("as above")
+            .insert(format!("{target}-2"), b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok".to_vec());
         assert_eq!(client.get(&format!("{target}-2")).text(), "ok", "{section}");
     } else {
         client.expect_close();
