@@ -36,7 +36,8 @@ fn run(startup: Startup) -> Result<(), String> {
     let (driver, reason) = running.driver;
     tracing::info!("I/O driver {driver} ({reason}), {} workers", running.counters.len());
     let mut out = io::stdout().lock();
-    let addresses = schemes.iter().zip(&running.listeners).map(|(scheme, address)| format!("listening {scheme}://{address}"));
+    let addresses =
+        schemes.iter().zip(&running.listeners).map(|(scheme, address)| format!("listening {scheme}://{address}"));
     let admin = running.admin.map(|address| format!("admin http://{address}"));
     for line in addresses.chain(admin).chain(["ready".to_owned()]) {
         // Where nobody reads it, the proxy serves all the same.

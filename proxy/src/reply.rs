@@ -9,7 +9,14 @@ use crate::http::{Fields, Method, Name};
 const SECRET: [Name; 4] = [Name::Authorization, Name::ProxyAuthorization, Name::Cookie, Name::SetCookie];
 
 /// Appends the answer to a fault. `method` is unknown where the head was not understood.
-pub(crate) fn fault(out: &mut Buf, fault: Fault, method: Option<Method>, persist: Persist, name: &str, date: &[u8; 29]) {
+pub(crate) fn fault(
+    out: &mut Buf,
+    fault: Fault,
+    method: Option<Method>,
+    persist: Persist,
+    name: &str,
+    date: &[u8; 29],
+) {
     let status = fault.status();
     let body = format!("{status} {}\n{}\n", reason(status), fault.detail);
     out.put(format!("HTTP/1.1 {status} {}\r\n", reason(status)).as_bytes());

@@ -50,7 +50,8 @@ pub(crate) async fn connection(worker: &Rc<Worker>, listening: &Listening, mut d
             Ok(None) => After::Close,
             Err(fault) => {
                 worker.counters.failed(fault);
-                answer_fault(worker, &mut downstream, fault, None, Persist::Close, snapshot.policy.timeouts.stream_idle).await
+                answer_fault(worker, &mut downstream, fault, None, Persist::Close, snapshot.policy.timeouts.stream_idle)
+                    .await
             }
         };
         match after {
@@ -59,7 +60,7 @@ pub(crate) async fn connection(worker: &Rc<Worker>, listening: &Listening, mut d
             After::BreakOff => return downstream.transport.socket().reset_on_close(),
         }
         served += 1;
-        if served % REQUESTS_IN_A_ROW == 0 {
+        if served.is_multiple_of(REQUESTS_IN_A_ROW) {
             worker.reactor.yield_now().await;
         }
     }
@@ -97,7 +98,8 @@ async fn serve(
         Ok(after) => after,
         Err(fault) => {
             record.failed(fault);
-            let persist = if fault.ends_downstream() || request.is_body_left(downstream) { Persist::Close } else { persist };
+            let persist =
+                if fault.ends_downstream() || request.is_body_left(downstream) { Persist::Close } else { persist };
             if matches!(fault.kind, Kind::ClientGone) {
                 return After::Close;
             }
@@ -131,8 +133,7 @@ impl Exchange<'_> {
     async fn exchange(&self, downstream: &mut Downstream) -> Result<After, Fault> {
         let mut asked = self.ask(downstream)?;
         let whole = asked.body.is_over() && asked.out.len() <= REPLAY_BYTES_MAX;
-        let replay =
-            if whole && self.head.method.is_idempotent() { Replay::Possible } else { Replay::Impossible };
+        let replay = if whole && self.head.method.is_idempotent() { Replay::Possible } else { Replay::Impossible };
         let pool = &self.listening.pool;
         let mut warm = pool.warm(replay, self.ages());
         loop {

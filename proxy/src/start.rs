@@ -58,7 +58,10 @@ pub enum StartError {
     Certificates(CertError),
     Tls(rustls::Error),
     /// An address cannot be listened on.
-    Bind { address: SocketAddr, source: io::Error },
+    Bind {
+        address: SocketAddr,
+        source: io::Error,
+    },
     /// A thread or its event loop cannot be made.
     Thread(io::Error),
 }
@@ -71,8 +74,12 @@ impl fmt::Display for StartError {
             StartError::Tls(error) => write!(f, "TLS cannot be configured: {error}"),
             StartError::Bind { address, source } => {
                 let cure = match source.kind() {
-                    io::ErrorKind::AddrInUse => "another process listens there: choose another port, or end that process",
-                    io::ErrorKind::PermissionDenied => "ports below 1024 need CAP_NET_BIND_SERVICE: choose a higher one",
+                    io::ErrorKind::AddrInUse => {
+                        "another process listens there: choose another port, or end that process"
+                    }
+                    io::ErrorKind::PermissionDenied => {
+                        "ports below 1024 need CAP_NET_BIND_SERVICE: choose a higher one"
+                    }
                     io::ErrorKind::AddrNotAvailable => "no interface of this machine has that address",
                     _ => "the address cannot be used",
                 };

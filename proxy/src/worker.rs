@@ -31,6 +31,8 @@ pub(crate) struct Worker {
     pub name: Rc<str>,
     snapshots: RefCell<Cache<Arc<ArcSwap<Snapshot>>, Arc<Snapshot>>>,
     /// The newest, so that a request takes it without an atomic write.
+    #[allow(clippy::redundant_allocation)]
+    // the outer count is the worker's own: cloning the inner one would contend between workers
     newest: RefCell<Rc<Arc<Snapshot>>>,
     date: RefCell<HttpDate>,
     tasks: Cell<usize>,
@@ -58,6 +60,7 @@ impl Worker {
     }
 
     /// What the next request is judged by. One atomic load while nothing has changed.
+    #[allow(clippy::redundant_allocation)]
     pub fn snapshot(&self) -> Rc<Arc<Snapshot>> {
         let mut cache = self.snapshots.borrow_mut();
         let current = cache.load();
@@ -86,11 +89,9 @@ impl Worker {
         monoio::spawn(async move {
             let _running = Running(worker.clone());
             let mut task = pin!(task);
-            let panicked = std::future::poll_fn(|cx| {
-                match catch_unwind(AssertUnwindSafe(|| task.as_mut().poll(cx))) {
-                    Ok(poll) => poll.map(|()| false),
-                    Err(_) => Poll::Ready(true),
-                }
+            let panicked = std::future::poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| task.as_mut().poll(cx))) {
+                Ok(poll) => poll.map(|()| false),
+                Err(_) => Poll::Ready(true),
             })
             .await;
             if panicked {

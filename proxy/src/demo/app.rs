@@ -48,7 +48,7 @@ impl App {
             runtime.block_on(async {
                 let service = router().into_make_service_with_connect_info::<SocketAddr>();
                 tokio::select! {
-                    _ = async { axum::serve(listener, service).await } => {}
+                    _ = axum::serve(listener, service).into_future() => {}
                     _ = ended => {}
                 }
             });

@@ -279,13 +279,38 @@ mod tests {
     fn what_two_parsers_could_read_differently_is_refused() {
         let long = format!("1;{}\r\na\r\n0\r\n\r\n", "e".repeat(257));
         for bad in [
-            "", "\r\n", "g\r\n", "-1\r\n", "+1\r\n", "0x1\r\n", " 1\r\n", "1 \r\na\r\n", "1\na\r\n", "1\r\nab\r\n", "1\r\na\n0\r\n\r\n",
-            "11111111111111111\r\n", "ffffffffffffffff\r\n", "1;\r\na\r\n", "1;a\n\r\na\r\n", "1;a\rb\r\n", "1;\x01\r\n", &long,
-            "0\r\nX : 1\r\n\r\n", "0\r\nContent-Length: 1\r\n\r\n", "0\r\nHost: a\r\n\r\n", "0\r\n X: 1\r\n\r\n", "0\r\nX: 1\n\r\n", "0\r\n\n", "0\r\n\rX",
+            "",
+            "\r\n",
+            "g\r\n",
+            "-1\r\n",
+            "+1\r\n",
+            "0x1\r\n",
+            " 1\r\n",
+            "1 \r\na\r\n",
+            "1\na\r\n",
+            "1\r\nab\r\n",
+            "1\r\na\n0\r\n\r\n",
+            "11111111111111111\r\n",
+            "ffffffffffffffff\r\n",
+            "1;\r\na\r\n",
+            "1;a\n\r\na\r\n",
+            "1;a\rb\r\n",
+            "1;\x01\r\n",
+            &long,
+            "0\r\nX : 1\r\n\r\n",
+            "0\r\nContent-Length: 1\r\n\r\n",
+            "0\r\nHost: a\r\n\r\n",
+            "0\r\n X: 1\r\n\r\n",
+            "0\r\nX: 1\n\r\n",
+            "0\r\n\n",
+            "0\r\n\rX",
         ] {
             for step in [1, 3, 1000] {
                 let got = run(bad.as_bytes(), Keep::Frames, step);
-                assert!(got.is_err() && (got != Err(INCOMPLETE) || bad.is_empty() || bad == "0\r\n\rX"), "{bad:?} {got:?}");
+                assert!(
+                    got.is_err() && (got != Err(INCOMPLETE) || bad.is_empty() || bad == "0\r\n\rX"),
+                    "{bad:?} {got:?}"
+                );
             }
         }
     }

@@ -98,7 +98,10 @@ pub fn parse_request(bytes: &[u8], limits: HeadLimits, fields: &mut Fields) -> R
     let method = Method::of(method_token.as_bytes());
     let version = if minor == 0 { Version::Http10 } else { Version::Http11 };
     if method == Method::Connect {
-        return Err(Fault { kind: Kind::NotImplemented, detail: "CONNECT: this is a gateway, not a tunnel (RFC 9110 9.3.6)" });
+        return Err(Fault {
+            kind: Kind::NotImplemented,
+            detail: "CONNECT: this is a gateway, not a tunnel (RFC 9110 9.3.6)",
+        });
     }
     let target_at = offset(bytes, path.as_bytes());
     let target = target::split(path.as_bytes(), target_at, method == Method::Options).map_err(malformed)?;
@@ -204,7 +207,8 @@ fn about(head: &[u8], fields: &Fields, method: Method, version: Version) -> Resu
                 about.wants_trailers |= list(field.value_in(head)).any(is_trailers);
             }
             Name::MaxForwards if matches!(method, Method::Options | Method::Trace) => {
-                let number = std::str::from_utf8(field.value_in(head)).ok().filter(|v| v.bytes().all(|b| b.is_ascii_digit()));
+                let number =
+                    std::str::from_utf8(field.value_in(head)).ok().filter(|v| v.bytes().all(|b| b.is_ascii_digit()));
                 let number = number.and_then(|digits| digits.parse().ok());
                 if number.is_none() || about.max_forwards.is_some() {
                     return Err(malformed("a Max-Forwards that is not one decimal number (RFC 9110 7.6.2)"));
@@ -239,7 +243,9 @@ fn refuse(error: httparse::Error, bytes: &[u8]) -> Fault {
         httparse::Error::HeaderName => "a field name that is no token, or white space around it (RFC 9112 5.1)",
         httparse::Error::HeaderValue => "a control character in a field value (RFC 9110 5.5)",
         httparse::Error::NewLine => "a line that does not end in CR LF (RFC 9112 2.2)",
-        httparse::Error::Token => "a request line that is not method, target, version with one space between (RFC 9112 3)",
+        httparse::Error::Token => {
+            "a request line that is not method, target, version with one space between (RFC 9112 3)"
+        }
         httparse::Error::Status => "a request line that is none",
     })
 }

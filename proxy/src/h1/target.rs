@@ -33,9 +33,9 @@ pub fn split(target: &[u8], at: usize, is_options: bool) -> Result<Target, &'sta
             false => Err("the target * with a method other than OPTIONS (RFC 9112 3.2.4)"),
         };
     }
-    let scheme = [&b"http://"[..], b"https://"].into_iter().find(|scheme| {
-        target.len() > scheme.len() && target[..scheme.len()].eq_ignore_ascii_case(scheme)
-    });
+    let scheme = [&b"http://"[..], b"https://"]
+        .into_iter()
+        .find(|scheme| target.len() > scheme.len() && target[..scheme.len()].eq_ignore_ascii_case(scheme));
     let Some(scheme) = scheme else {
         return Err("a request target that is neither a path, nor *, nor an http or https URL (RFC 9112 3.2)");
     };
@@ -87,7 +87,10 @@ mod tests {
         for good in ["a", "a.b-c:80", "[::1]", "[::1]:8080", "127.0.0.1:1", "a:", "xn--bcher-kva.example"] {
             assert!(is_authority(good.as_bytes()), "{good}");
         }
-        for bad in ["", ":80", "a b", "u@a", "a:b", "a:123456", "[]", "[::1", "::1]", "a/b", "a,b", "[::1]x", "a:80:80", "[g::]"] {
+        for bad in [
+            "", ":80", "a b", "u@a", "a:b", "a:123456", "[]", "[::1", "::1]", "a/b", "a,b", "[::1]x", "a:80:80",
+            "[g::]",
+        ] {
             assert!(!is_authority(bad.as_bytes()), "{bad}");
         }
     }

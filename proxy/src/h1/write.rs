@@ -75,15 +75,22 @@ pub fn ask_head(out: &mut Buf, ask: Ask<'_>) {
         out.put(&bytes[..at + len]);
     }
     out.put(b" HTTP/1.1\r\n");
-    let came = copy_lines(out, bytes, head.len, fields, |name, nominated| match name {
-        Name::Host => !is_absolute,
-        Name::Expect => head.expects_continue,
-        Name::MaxForwards => head.max_forwards.is_none(),
-        Name::XForwardedClientCert => false,
-        Name::XForwardedFor | Name::Forwarded => ask.forwarded == Forwarded::Off,
-        Name::XForwardedProto | Name::XForwardedHost => ask.forwarded != Forwarded::Replace,
-        name => !name.is_hop_by_hop() && !nominated,
-    }, head.nominates);
+    let came = copy_lines(
+        out,
+        bytes,
+        head.len,
+        fields,
+        |name, nominated| match name {
+            Name::Host => !is_absolute,
+            Name::Expect => head.expects_continue,
+            Name::MaxForwards => head.max_forwards.is_none(),
+            Name::XForwardedClientCert => false,
+            Name::XForwardedFor | Name::Forwarded => ask.forwarded == Forwarded::Off,
+            Name::XForwardedProto | Name::XForwardedHost => ask.forwarded != Forwarded::Replace,
+            name => !name.is_hop_by_hop() && !nominated,
+        },
+        head.nominates,
+    );
     let authority = head.authority_in(bytes);
     match authority {
         Some(authority) if is_absolute => put_line(out, b"host: ", authority),
@@ -227,10 +234,17 @@ pub fn answer_head(
     out.put(&bytes[8..12]);
     out.put(if bytes[12] == b' ' { &bytes[12..line_end] } else { b" \r\n" });
     let drop_length = head.is_interim() || head.status == 204;
-    let came = copy_lines(out, bytes, head.len, fields, |name, nominated| match name {
-        Name::ContentLength => !drop_length,
-        name => !name.is_hop_by_hop() && !nominated,
-    }, head.nominates);
+    let came = copy_lines(
+        out,
+        bytes,
+        head.len,
+        fields,
+        |name, nominated| match name {
+            Name::ContentLength => !drop_length,
+            name => !name.is_hop_by_hop() && !nominated,
+        },
+        head.nominates,
+    );
     out.put(if head.version == Version::Http11 { VIA_11 } else { VIA_10 });
     if !came.date && !head.is_interim() {
         put_line(out, b"date: ", date);

@@ -7,8 +7,8 @@ mod fields;
 mod name;
 
 pub use date::HttpDate;
-pub use fields::{Field, Fields};
 pub(crate) use fields::list;
+pub use fields::{Field, Fields};
 pub use name::Name;
 
 /// The minor version of HTTP/1.

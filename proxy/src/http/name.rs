@@ -52,7 +52,10 @@ impl Name {
             23 => &[("x-forwarded-client-cert", Name::XForwardedClientCert)],
             _ => &[],
         };
-        candidates.iter().find(|(known, _)| name.eq_ignore_ascii_case(known.as_bytes())).map_or(Name::Other, |&(_, name)| name)
+        candidates
+            .iter()
+            .find(|(known, _)| name.eq_ignore_ascii_case(known.as_bytes()))
+            .map_or(Name::Other, |&(_, name)| name)
     }
 
     /// Meant for the next hop alone, whatever `Connection` says (RFC 9110 section 7.6.1).

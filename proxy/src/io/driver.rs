@@ -85,7 +85,9 @@ impl Driver {
         let ring = |kind, reason| Driver { kind, preloaded, reason };
         match wanted {
             IoDriver::Epoll => Ok(epoll("asked")),
-            IoDriver::IoUring => best_ring().map(|kind| ring(kind, "asked")).map_err(|source| DriverError { driver: wanted, source }),
+            IoDriver::IoUring => {
+                best_ring().map(|kind| ring(kind, "asked")).map_err(|source| DriverError { driver: wanted, source })
+            }
             IoDriver::IoUringSqpoll => {
                 try_ring(Kind::RingSqpoll).map_err(|source| DriverError { driver: wanted, source })?;
                 Ok(ring(Kind::RingSqpoll, "asked"))
@@ -114,9 +116,7 @@ impl Driver {
 
 /// The flags that pay, best first.
 fn best_ring() -> io::Result<Kind> {
-    try_ring(Kind::RingDefer)
-        .or_else(|_| try_ring(Kind::RingCoop))
-        .or_else(|_| try_ring(Kind::RingPlain))
+    try_ring(Kind::RingDefer).or_else(|_| try_ring(Kind::RingCoop)).or_else(|_| try_ring(Kind::RingPlain))
 }
 
 /// Builds a ring with the flags of `kind` and asks it for the opcodes we use: a sandbox may allow the setup and nothing after it.

@@ -15,7 +15,7 @@ pub struct Flush {
 }
 
 #[allow(unsafe_code)]
-mod kernel {
+mod owned {
     use super::{Fill, Flush};
     use monoio::buf::{IoBuf, IoBufMut};
 

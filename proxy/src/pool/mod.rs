@@ -78,7 +78,8 @@ impl Pool {
             }
             let candidate = idle.pop()?;
             self.counters.upstream_connections_idle.fall();
-            let good = candidate.is_good(now, limit, ages.age) && candidate.stream.is_quiet(replay == Replay::Impossible);
+            let good =
+                candidate.is_good(now, limit, ages.age) && candidate.stream.is_quiet(replay == Replay::Impossible);
             if good {
                 self.counters.upstream_reused.add(1);
                 let Idle { stream, born, .. } = candidate;
@@ -104,9 +105,10 @@ impl Pool {
         }
         self.counters.upstream_connect_failures.add(1);
         Err(match last {
-            Some(IoError::Expired(timer)) => {
-                Fault { kind: Kind::TimedOut(timer), detail: "the app did not take the connection in time: is it overloaded?" }
-            }
+            Some(IoError::Expired(timer)) => Fault {
+                kind: Kind::TimedOut(timer),
+                detail: "the app did not take the connection in time: is it overloaded?",
+            },
             Some(IoError::Os(error)) => explain(&error),
             None => Fault { kind: Kind::ConnectFailed, detail: "the upstream has no address" },
         })

@@ -110,7 +110,9 @@ impl TlsStream {
                 Err(error) => {
                     // The alert must arrive: closing with bytes unread would send a RST, which may overtake it.
                     tls.io.finish();
-                    tls.io.drain(Buf::default(), deadline.or(Some(Deadline::after(ALERT_LINGER, deadline.timer)))).await;
+                    tls.io
+                        .drain(Buf::default(), deadline.or(Some(Deadline::after(ALERT_LINGER, deadline.timer))))
+                        .await;
                     return Err(TlsError::Protocol(error));
                 }
             };
@@ -261,7 +263,9 @@ impl Session {
                 // What was encoded is in `outgoing`, and is sent by whoever called.
                 Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
                 Ok(ConnectionState::BlockedHandshake) => step = Some(Ok(Step::Blocked)),
-                Ok(ConnectionState::WriteTraffic(_)) => step = Some(Ok(if read > 0 { Step::Read(read) } else { Step::Idle })),
+                Ok(ConnectionState::WriteTraffic(_)) => {
+                    step = Some(Ok(if read > 0 { Step::Read(read) } else { Step::Idle }))
+                }
                 Ok(ConnectionState::PeerClosed | ConnectionState::Closed) => {
                     self.peer_closed = true;
                     step = Some(Ok(Step::PeerClosed));
@@ -287,12 +291,14 @@ impl Session {
         }
     }
 
-    /// After an error rustls has an alert to send, once.
+    /// After an error rustls still has to send what it had said before, then an alert.
     fn take_alert(&mut self) {
-        if let UnbufferedStatus { state: Ok(ConnectionState::EncodeTlsData(mut data)), .. } =
-            self.connection.process_tls_records(self.incoming.filled_mut())
-        {
-            encode(&mut data, &mut self.outgoing);
+        loop {
+            match self.connection.process_tls_records(self.incoming.filled_mut()).state {
+                Ok(ConnectionState::EncodeTlsData(mut data)) => encode(&mut data, &mut self.outgoing),
+                Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
+                _ => return,
+            }
         }
     }
 
@@ -317,7 +323,9 @@ impl Session {
     /// rustls hands out the right to write only when it has nothing else to do.
     fn when_writable(
         &mut self,
-        write: impl FnOnce(&mut rustls::unbuffered::WriteTraffic<'_, rustls::server::ServerConnectionData>) -> Result<(), rustls::Error>,
+        write: impl FnOnce(
+            &mut rustls::unbuffered::WriteTraffic<'_, rustls::server::ServerConnectionData>,
+        ) -> Result<(), rustls::Error>,
     ) -> Result<(), TlsError> {
         let mut write = Some(write);
         loop {

@@ -66,13 +66,12 @@ impl Download<'_> {
         let keep = if self.encode == Encode::AsIs { Keep::Frames } else { Keep::Data };
         let mut pieces = 0;
         loop {
-            let piece = self
-                .body
-                .take(self.buf.filled_mut(), keep)
-                .map_err(|(BadBody::Malformed(detail) | BadBody::TrailersTooLarge(detail))| Fault {
+            let piece = self.body.take(self.buf.filled_mut(), keep).map_err(
+                |(BadBody::Malformed(detail) | BadBody::TrailersTooLarge(detail))| Fault {
                     kind: Kind::UpstreamGarbage,
                     detail,
-                })?;
+                },
+            )?;
             self.counters.bytes_sent.add(piece.content);
             self.write(piece.kept, seen).await?;
             self.buf.consume(piece.consumed);
@@ -128,7 +127,9 @@ impl Download<'_> {
         let (_, outcome, buf) = self.to.send(buf, upto, deadline).await;
         match outcome {
             Ok(()) => Ok(buf),
-            Err(IoError::Os(_)) => Err(Fault { kind: Kind::ClientGone, detail: "the client left before the end of its answer" }),
+            Err(IoError::Os(_)) => {
+                Err(Fault { kind: Kind::ClientGone, detail: "the client left before the end of its answer" })
+            }
             Err(IoError::Expired(timer)) => {
                 Err(Fault { kind: Kind::TimedOut(timer), detail: "the client stopped reading its answer" })
             }
@@ -186,7 +187,7 @@ mod tests {
     #[test]
     fn chunk_sizes_are_hexadecimal() {
         assert_eq!(format_size(1, &mut [0; 18]), b"1\r\n");
-        assert_eq!(format_size(0x1fA0, &mut [0; 18]), b"1fa0\r\n");
+        assert_eq!(format_size(0x1fa0, &mut [0; 18]), b"1fa0\r\n");
         assert_eq!(format_size(usize::MAX, &mut [0; 18]), b"ffffffffffffffff\r\n");
     }
 }
