@@ -9,7 +9,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use tokio::runtime::{self, Runtime};
@@ -51,6 +51,9 @@ pub fn spawn(settings: ControlSettings) -> io::Result<Control> {
     let handle = runtime.handle().clone();
     let stop = settings.stop.clone();
     let served = settings.admin.as_ref().map(TcpListener::local_addr).transpose()?;
+    for warning in settings.certificates.iter().flat_map(|certificates| certificates.warnings(SystemTime::now())) {
+        tracing::warn!("{warning}");
+    }
 
     if let Some(listener) = settings.admin {
         listener.set_nonblocking(true)?;

@@ -7,8 +7,11 @@ use std::process::ExitCode;
 use slipstream_proxy::cli::{self, Command, Startup};
 use slipstream_proxy::{demo, log};
 
-/// The proxy did not start, or not end in order. Wrong arguments and configuration have a code of their own, see `cli`.
+/// The proxy did not start, or not end in order.
 const FAILED: u8 = 1;
+
+/// What was asked for cannot be: `cli` says so of arguments and files of its own, we of certificates.
+const WRONG: u8 = 2;
 
 fn main() -> ExitCode {
     let done = match cli::parse() {

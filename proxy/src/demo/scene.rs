@@ -46,6 +46,10 @@ pub fn run(options: Options) -> Result<(), Box<dyn Error>> {
 
     let seconds = begin.elapsed().as_secs_f64();
     running.control.stop().ask();
+    let active = Sample::of(&running.counters).active;
+    if shown.is_ok() && active > 0 {
+        let _ = writeln!(out, "ending; in flight and still to be finished: {active} (a second Ctrl-C does not wait)");
+    }
     let tally = traffic.finish();
     let counters = running.counters.clone();
     running.stop();

@@ -271,9 +271,9 @@ impl Stream {
 
     /// Nothing has come, and the peer has not closed: an idle connection that may carry another request.
     ///
-    /// Under epoll the reactor knows, and the kernel is asked only where the last read may have left bytes. Under io_uring the kernel is asked
-    /// if `ask` says so: a system call.
-    pub fn is_quiet(&self, ask: bool) -> bool {
+    /// Under epoll the reactor knows, and the kernel is asked only where the last read may have left bytes. Under io_uring nobody watches
+    /// an idle socket, so the kernel is asked each time: bytes that came unasked must never be taken for an answer.
+    pub fn is_quiet(&self) -> bool {
         match &self.socket {
             Socket::Ready(_) if !self.slot.read.ready.get() => true,
             Socket::Ready(_) if self.slot.hung_up.get() => false,
@@ -282,7 +282,7 @@ impl Stream {
                 self.slot.read.ready.set(!quiet);
                 quiet
             }
-            Socket::Ring(_, fd) => !ask || nothing_to_read(*fd),
+            Socket::Ring(_, fd) => nothing_to_read(*fd),
         }
     }
 

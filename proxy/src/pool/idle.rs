@@ -109,7 +109,7 @@ impl Pool {
         let mut idle = self.idle.borrow_mut();
         let before = idle.len();
         idle.retain(|connection| {
-            let quiet = connection.stream.is_quiet(true);
+            let quiet = connection.stream.is_quiet();
             if !quiet {
                 self.learned.observe(now.since(connection.since));
             }

@@ -78,8 +78,7 @@ impl Pool {
             }
             let candidate = idle.pop()?;
             self.counters.upstream_connections_idle.fall();
-            let good =
-                candidate.is_good(now, limit, ages.age) && candidate.stream.is_quiet(replay == Replay::Impossible);
+            let good = candidate.is_good(now, limit, ages.age) && candidate.stream.is_quiet();
             if good {
                 self.counters.upstream_reused.add(1);
                 let Idle { stream, born, .. } = candidate;

@@ -274,10 +274,13 @@ impl Session {
                 Ok(_) => step = Some(Err(rustls::Error::General("a TLS state that was not asked for".into()))),
                 Err(error) => step = Some(Err(error)),
             }
-            self.incoming.consume(discard);
+            if !matches!(step, Some(Err(_))) {
+                self.incoming.consume(discard);
+            }
             match step {
                 None => {}
                 Some(Err(error)) => {
+                    // With all that came still in place: rustls goes on from where it failed.
                     self.take_alert();
                     return Err(error);
                 }
