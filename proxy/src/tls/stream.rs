@@ -294,13 +294,17 @@ impl Session {
         }
     }
 
-    /// After an error rustls still has to send what it had said before, then an alert.
+    /// After an error rustls still has to send what it had said before, then an alert. It must not be asked once more after that: it would
+    /// read the same bytes again, and it asserts that it sends one alert.
     fn take_alert(&mut self) {
         loop {
+            let before = self.outgoing.len();
             match self.connection.process_tls_records(self.incoming.filled_mut()).state {
                 Ok(ConnectionState::EncodeTlsData(mut data)) => encode(&mut data, &mut self.outgoing),
-                Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
                 _ => return,
+            }
+            if is_alert(&self.outgoing.filled()[before..]) {
+                return;
             }
         }
     }
@@ -358,6 +362,18 @@ impl Session {
                 return done;
             }
         }
+    }
+}
+
+/// A record of type alert, or one of TLS 1.3 that is encrypted and as short as no other record of a server's handshake
+/// (RFC 8446 section 5.2: two bytes, the type, the tag).
+fn is_alert(record: &[u8]) -> bool {
+    const ALERT: u8 = 21;
+    const APPLICATION_DATA: u8 = 23;
+    match record {
+        [ALERT, ..] => true,
+        [APPLICATION_DATA, ..] => record.len() == 5 + 2 + 1 + 16,
+        _ => false,
     }
 }
 
