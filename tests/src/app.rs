@@ -227,6 +227,12 @@ impl Recorded {
 
 impl Drop for Recorded {
     fn drop(&mut self) {
+        // Known before the close is seen: whoever waits for the close finds the failure too.
+        if std::thread::panicking()
+            && let Ok(mut seen) = self.log.seen.lock()
+        {
+            seen.failures.push(format!("of connection {}", self.number));
+        }
         drop(self.stream.take());
         if let Ok(mut seen) = self.log.seen.lock() {
             seen.notes.push(format!("closed {}", self.number));
