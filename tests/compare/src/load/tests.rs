@@ -83,8 +83,8 @@ fn open_loop_keeps_its_rate_beside_unending_transfers() {
     for transfers in [0, 2] {
         let load = pass(&path, false, 1024, 4, Pace::Open { requests_a_second: 1000, transfers });
         assert_eq!(load.counts.abandoned, transfers as u64);
-        // 120 ms at 1,000 a second; the timer may be late on a busy machine, never early.
-        assert!(load.counts.answers <= 120, "{} answers", load.counts.answers);
+        // 120 ms at 1,000 a second; the window itself may end late on a busy machine, so only a closed loop's thousands are ruled out.
+        assert!((1..=500).contains(&load.counts.answers), "{} answers", load.counts.answers);
     }
 }
 
