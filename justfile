@@ -1,4 +1,6 @@
-# What CI runs.
+# Shortcuts. The README's two commands need cargo alone.
+
+# What CI runs: tests, every case that needs something, rustfmt, clippy.
 check:
     .ci/run
 
@@ -6,11 +8,15 @@ check:
 demo:
     cargo run --release -p slipstream-proxy -- demo
 
-# CPU for a request beside nginx, HAProxy and the floor: about four minutes.
-bench:
+# CPU for a request beside nginx, HAProxy and the floor: about four minutes. Takes the arguments of slipstream-compare.
+bench *arguments:
     cargo build --release -p slipstream-proxy
-    cargo run --release -p slipstream-compare
+    cargo run --release -p slipstream-compare -- {{arguments}}
 
 # 10 GB bodies to a slow reader: minutes each.
 long:
     cargo test --release -p slipstream-tests -- --ignored body_of_10_gb
+
+# Licences, sources and advisories of the dependencies: needs cargo-deny.
+deny:
+    cargo deny check
