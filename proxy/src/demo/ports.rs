@@ -10,7 +10,7 @@ pub(super) const APP: u16 = 3000;
 
 /// Loopback with this port, or with one that the kernel gives.
 pub(super) fn bind(preferred: u16) -> io::Result<TcpListener> {
-    TcpListener::bind(loopback(preferred)).or_else(|_| TcpListener::bind(loopback(0)))
+    TcpListener::bind(loopback(preferred)).or_else(|_| TcpListener::bind(any()))
 }
 
 /// The same for a listener that another opens. Its workers share a port by SO_REUSEPORT, and would share it with another proxy of this
@@ -21,8 +21,13 @@ pub(super) fn choose(preferred: u16) -> SocketAddr {
     let other_is_taken = other.is_err_and(|error| error.kind() == io::ErrorKind::AddrInUse);
     match TcpListener::bind(loopback(preferred)) {
         Ok(_free) if !other_is_taken => loopback(preferred),
-        Ok(_) | Err(_) => loopback(0),
+        Ok(_) | Err(_) => any(),
     }
+}
+
+/// Loopback, and the kernel chooses the port.
+pub(super) fn any() -> SocketAddr {
+    loopback(0)
 }
 
 fn loopback(port: u16) -> SocketAddr {

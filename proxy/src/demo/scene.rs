@@ -14,6 +14,7 @@ use super::traffic::Traffic;
 use super::welcome::{Places, welcome};
 use super::{board, ports};
 use crate::config::{IoDriver, ListenerSettings, Settings, Snapshot, TlsSettings, UpstreamSettings};
+use crate::{Running, StartError};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -26,22 +27,37 @@ pub struct Options {
     pub snapshot: Arc<Snapshot>,
 }
 
-/// Runs until the seconds are over or a signal comes; an error is one of the start.
+/// Runs on stdout until the seconds are over or a signal comes; an error is one of the start.
 pub fn run(options: Options) -> Result<(), Box<dyn Error>> {
+    let mut out = io::stdout();
+    let terminal = out.is_terminal();
+    play(&options, &mut out, terminal, |running| running.control.stop_on_signals())
+}
+
+/// `started` is called once the proxy accepts.
+fn play(
+    options: &Options,
+    out: &mut impl Write,
+    terminal: bool,
+    started: impl FnOnce(&Running) -> io::Result<()>,
+) -> Result<(), Box<dyn Error>> {
     let app = App::start(ports::bind(ports::APP)?)?;
     let certificate = Certificate::make().map_err(|error| format!("cannot make a certificate: {error}"))?;
-    let running = crate::start(settings(&options, &app, &certificate))?;
-    running.control.stop_on_signals()?;
+    let running = match crate::start(settings(options, &app, &certificate, ports::choose)) {
+        // Somebody took a port between our look and now.
+        Err(StartError::Bind { .. }) => crate::start(settings(options, &app, &certificate, |_taken| ports::any()))?,
+        started => started?,
+    };
+    started(&running)?;
     let [https, http] = running.listeners[..] else { return Err("the proxy bound other listeners than asked".into()) };
 
-    let mut out = io::stdout();
     let places = Places { app: app.address, https, http, admin: running.admin, ca: certificate.ca.clone() };
     let traffic = Traffic::start(&certificate, https, http, running.control.stop())?;
     let begin = Instant::now();
     // Whoever reads the output may leave (`| head`): that is an end too.
-    let shown = welcome(&mut out, &places).and_then(|()| {
-        let board = Board::new(out.is_terminal(), running.counters.len());
-        show(&mut out, board, &options, begin, &running, &traffic)
+    let shown = welcome(out, &places).and_then(|()| {
+        let board = Board::new(terminal, running.counters.len());
+        show(out, board, options, begin, &running, &traffic)
     });
 
     let seconds = begin.elapsed().as_secs_f64();
@@ -59,16 +75,16 @@ pub fn run(options: Options) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn settings(options: &Options, app: &App, certificate: &Certificate) -> Settings {
+fn settings(options: &Options, app: &App, certificate: &Certificate, address: fn(u16) -> SocketAddr) -> Settings {
     let upstream = UpstreamSettings { authority: app.address.to_string(), addresses: vec![app.address] };
     let tls = TlsSettings { certificates: vec![(certificate.chain.clone(), certificate.key.clone())] };
     let listener = |address: SocketAddr, tls| ListenerSettings { address, tls, upstream: upstream.clone() };
     Settings {
-        listeners: vec![listener(ports::choose(ports::HTTPS), Some(tls)), listener(ports::choose(ports::HTTP), None)],
+        listeners: vec![listener(address(ports::HTTPS), Some(tls)), listener(address(ports::HTTP), None)],
         workers: options.workers,
         pin: false,
         io_driver: options.io_driver,
-        admin: Some(ports::choose(ports::ADMIN)),
+        admin: Some(address(ports::ADMIN)),
         name: "slipstream".to_owned(),
         snapshot: options.snapshot.clone(),
     }
@@ -80,7 +96,7 @@ fn show(
     mut board: Board,
     options: &Options,
     begin: Instant,
-    running: &crate::Running,
+    running: &Running,
     traffic: &Traffic,
 ) -> io::Result<()> {
     let mut ticks = 0;
@@ -97,3 +113,6 @@ fn show(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;
