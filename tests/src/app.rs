@@ -43,6 +43,9 @@ struct Connection {
     stream: Weak<TcpStream>,
 }
 
+/// How many connections a failure shows.
+const SHOWN: usize = 8;
+
 impl App {
     /// Runs `script` for each connection.
     pub fn scripted(script: impl Fn(Conn) + Send + Sync + 'static) -> App {
@@ -168,9 +171,11 @@ impl App {
             let (again, late) = self.log.changed.wait_timeout(seen, DEADLINE).unwrap();
             seen = again;
             if late.timed_out() && probe(&seen).is_none() {
-                let received: Vec<String> = seen.connections.iter().map(|conn| shown(&conn.received)).collect();
+                let count = seen.connections.len();
+                let last = &seen.connections[count.saturating_sub(SHOWN)..];
+                let received: Vec<String> = last.iter().map(|conn| shown(&conn.received)).collect();
                 drop(seen);
-                panic!("waited {DEADLINE:?} in vain: {what}; the app received {received:?}");
+                panic!("waited {DEADLINE:?} in vain: {what}; the last of {count} connections received {received:?}");
             }
         }
     }
