@@ -3,6 +3,7 @@
 //! `listen > downstream > serve { route > deadline > ask > attempt (pool, upload, head) > answer } > downstream`
 
 use std::cell::Cell;
+use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ use crate::pool::{Ages, Lease, Replay};
 use crate::reply;
 use crate::telemetry::Record;
 use crate::timeouts::Timer;
-use crate::upstream::{Alongside, Download, Encode, Ended, Upload, UploadEnd, read_head, refused};
+use crate::upstream::{Alongside, Download, Encode, Ended, Progress, Started, Upload, UploadEnd, read_head, refused};
 use crate::worker::Worker;
 
 /// A request is kept for a replay up to this size, head and body.
@@ -90,6 +91,7 @@ async fn serve(
         persist,
         deadline: policy.timeouts.request.map(|wait| Deadline::after(wait, Timer::Request)),
         record: &record,
+        at_head: Cell::new(false),
     };
     if head.max_forwards == Some(0) {
         return request.answer_as_last_hop(downstream).await;
@@ -98,8 +100,7 @@ async fn serve(
         Ok(after) => after,
         Err(fault) => {
             record.failed(fault);
-            let persist =
-                if fault.ends_downstream() || request.is_body_left(downstream) { Persist::Close } else { persist };
+            let persist = if fault.ends_downstream() || !request.at_head.get() { Persist::Close } else { persist };
             if matches!(fault.kind, Kind::ClientGone) {
                 return After::Close;
             }
@@ -118,6 +119,8 @@ struct Exchange<'r> {
     /// `timeouts.request`, from the whole head on.
     deadline: Option<Deadline>,
     record: &'r Record<'r>,
+    /// What is read next of the client's connection is a head: the body was read whole, and what came behind it is back in its place.
+    at_head: Cell<bool>,
 }
 
 /// A request as it goes up: what is in memory, and what is still to come.
@@ -143,6 +146,7 @@ impl Exchange<'_> {
                     Ok(lease) => lease,
                     Err(fault) => {
                         downstream.incoming = asked.incoming;
+                        self.at_head.set(asked.body.is_over());
                         return Err(fault);
                     }
                 },
@@ -181,7 +185,12 @@ impl Exchange<'_> {
         self.worker.counters.bytes_received.add(piece.content);
         out.put(&downstream.incoming.filled()[..piece.kept]);
         downstream.incoming.consume(piece.consumed);
-        Ok(Asked { out, incoming: std::mem::take(&mut downstream.incoming), body, content: piece.content })
+        let mut incoming = std::mem::take(&mut downstream.incoming);
+        if incoming.is_empty() {
+            // Back to the pool while the app thinks.
+            incoming = Buf::default();
+        }
+        Ok(Asked { out, incoming, body, content: piece.content })
     }
 
     /// One try on one connection.
@@ -196,39 +205,44 @@ impl Exchange<'_> {
         let Downstream { transport, fields, incoming, .. } = downstream;
         let (body, content) = (asked.body, asked.content);
         worker.counters.upstream_requests.add(1);
-        let upload = std::pin::pin!(
-            Upload {
-                from: transport,
-                to: lease.stream(),
-                out: asked.out,
-                incoming: asked.incoming,
-                body,
-                content,
-                content_max: policy.limits.request_body_bytes,
-                body_idle: policy.timeouts.request_body_idle,
-                stream_idle: policy.timeouts.stream_idle,
-                request: self.deadline,
-                counters: &worker.counters,
-            }
-            .run()
-        );
+        let started = Upload {
+            from: transport,
+            to: lease.stream(),
+            out: asked.out,
+            incoming: asked.incoming,
+            body,
+            content,
+            sent: 0,
+            policy,
+            request: self.deadline,
+            counters: &worker.counters,
+        }
+        .start();
+        let (done, rest) = match started {
+            Started::Done(uploaded) => (Some(uploaded), None),
+            Started::Underway(upload) => (None, Some(upload.run())),
+        };
+        let rest = pin!(rest);
         // The app has its time for the answer from when it has the request: until then the upload's own timers count.
         let is_long = !body.is_over();
         let never = Deadline { at: Tick::NEVER, timer: Timer::Request }.or(self.deadline);
         let head_deadline = Cell::new(if is_long { never } else { self.head_deadline() });
         let waits_for_head = Cell::new(true);
-        let mut upload = Alongside::new(upload, || {
+        let mut upload = Alongside::new(done, rest, || {
             if is_long && waits_for_head.get() {
                 head_deadline.set(self.head_deadline());
                 lease.stream().set_read_deadline(head_deadline.get());
             }
         });
-        let mut buf = Buf::head();
+        let mut buf = Buf::default();
         let mut interims = 0;
         let answer = loop {
-            let read = read_head(lease.stream(), buf, head.method, fields, &head_deadline);
+            let read = {
+                let read = pin!(read_head(lease.stream(), buf, head.method, fields, &head_deadline));
+                upload.with(read).await?
+            };
             let answer;
-            (answer, buf) = match upload.with(read).await? {
+            (answer, buf) = match read {
                 Ok(read) => read,
                 Err(none) => {
                     let Some(uploaded) = upload.into_done() else { return Err(none.fault) };
@@ -238,6 +252,7 @@ impl Exchange<'_> {
                         return Ok(Attempt::Stale(Asked { out, incoming, body, content }));
                     }
                     *incoming = uploaded.incoming;
+                    self.at_head.set(uploaded.end == UploadEnd::Whole);
                     return Err(none.fault);
                 }
             };
@@ -253,7 +268,7 @@ impl Exchange<'_> {
                 let mut out = Buf::head();
                 h1::answer_head(&mut out, buf.filled(), &answer, fields, Persist::Keep, false, &worker.date());
                 let upto = out.len();
-                let (_, outcome, _) = upload.with(transport.send(out, upto, self.idle_deadline())).await?;
+                let (_, outcome, _) = upload.with(pin!(transport.send(out, 0..upto, self.idle_deadline()))).await?;
                 if outcome.is_err() {
                     return Err(Fault { kind: Kind::ClientGone, detail: "the client left before its answer" });
                 }
@@ -277,16 +292,21 @@ impl Exchange<'_> {
             buf,
             body: answer.body,
             encode,
-            stream_idle: policy.timeouts.stream_idle,
+            policy,
             request: self.deadline,
             counters: &worker.counters,
+            progress: Progress::default(),
         };
-        let ended = match upload.with(download.run()).await {
-            Ok(ended) => ended,
-            Err(fault) => Ended::FailedInside(fault),
+        let ended = match download.start() {
+            Started::Done(ended) => ended,
+            Started::Underway(download) => match upload.with(pin!(download.run())).await {
+                Ok(ended) => ended,
+                Err(fault) => Ended::FailedInside(fault),
+            },
         };
         let uploaded = upload.into_done();
         let whole = uploaded.as_ref().is_some_and(|uploaded| uploaded.end == UploadEnd::Whole);
+        self.at_head.set(whole);
         if let Some(uploaded) = uploaded {
             *incoming = uploaded.incoming;
         }
@@ -327,12 +347,6 @@ impl Exchange<'_> {
         self.idle_deadline().or(wait.map(|wait| Deadline::after(wait, Timer::ResponseHeaders)))
     }
 
-    /// The request's body is not used up, so what follows on the connection is no head.
-    fn is_body_left(&self, downstream: &Downstream) -> bool {
-        // An exchange that failed with its body read whole has put what follows back; else there is nothing or the body is to come.
-        !self.head.body.is_over() && downstream.incoming.capacity() == 0
-    }
-
     async fn answer_as_last_hop(&self, downstream: &mut Downstream) -> After {
         let persist = if self.head.body.is_over() { self.persist } else { Persist::Close };
         let mut out = Buf::head();
@@ -371,7 +385,7 @@ async fn answer_fault(
 async fn send_answer(downstream: &mut Downstream, out: Buf, persist: Persist, write_wait: Duration) -> After {
     let upto = out.len();
     let deadline = Deadline::after(write_wait, Timer::StreamIdle);
-    match downstream.transport.send(out, upto, deadline).await {
+    match downstream.transport.send(out, 0..upto, deadline).await {
         (_, Ok(()), _) if persist != Persist::Close => After::Next,
         (_, Ok(()), _) => After::Close,
         (_, Err(_), _) => After::BreakOff,

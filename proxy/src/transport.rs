@@ -1,9 +1,10 @@
 //! A connection that carries plain bytes, whatever is below: TCP or TLS.
 
 use std::io;
+use std::ops::Range;
 
 use crate::buf::Buf;
-use crate::io::{Deadline, IoError, Stream};
+use crate::io::{Deadline, IoError, SentNow, Stream};
 use crate::tls::{TlsError, TlsStream};
 
 /// One reader and one writer at once.
@@ -24,12 +25,20 @@ impl Transport {
         }
     }
 
-    /// See [`Stream::send`].
-    pub async fn send(&self, buf: Buf, upto: usize, deadline: Deadline) -> (usize, Result<(), IoError>, Buf) {
+    /// See [`Stream::send_now`].
+    pub fn send_now(&self, bytes: &[u8]) -> SentNow {
         match self {
-            Transport::Plain(stream) => stream.send(buf, upto, deadline).await,
+            Transport::Plain(stream) => stream.send_now(bytes),
+            Transport::Tls(tls) => tls.send_now(bytes),
+        }
+    }
+
+    /// See [`Stream::send`].
+    pub async fn send(&self, buf: Buf, range: Range<usize>, deadline: Deadline) -> (usize, Result<(), IoError>, Buf) {
+        match self {
+            Transport::Plain(stream) => stream.send(buf, range, deadline).await,
             Transport::Tls(tls) => {
-                let (sent, outcome, buf) = tls.send(buf, upto, deadline).await;
+                let (sent, outcome, buf) = tls.send(buf, range, deadline).await;
                 (sent, outcome.map_err(plain), buf)
             }
         }

@@ -67,6 +67,9 @@ impl Downstream {
                 parsed = self.incoming.len();
             }
             let was_empty = self.incoming.is_empty();
+            if was_empty {
+                self.incoming = Buf::default();
+            }
             match self.read(limits, deadline).await {
                 Ok(0) if was_empty => return Ok(None),
                 Ok(0) => return Err(Fault { kind: Kind::Malformed, detail: "a head that was cut off (RFC 9112 8)" }),
@@ -114,9 +117,7 @@ impl Downstream {
 
     async fn read(&mut self, limits: HeadLimits, deadline: Deadline) -> Result<usize, IoError> {
         let mut incoming = std::mem::take(&mut self.incoming);
-        if incoming.capacity() == 0 {
-            incoming = Buf::head();
-        } else if incoming.spare_bytes() == 0 {
+        if incoming.is_leased() && incoming.spare_bytes() == 0 {
             incoming.reserve(incoming.len().clamp(1, limits.bytes));
         }
         let (got, incoming) = self.transport.recv(incoming, deadline).await;

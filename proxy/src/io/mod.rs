@@ -19,5 +19,5 @@ pub use clock::Tick;
 pub use driver::{Driver, DriverError, Runtime};
 pub use listener::{Listener, bind};
 pub use reactor::{Deadline, Reactor};
-pub use stream::{IoError, Stream, connect};
+pub use stream::{IoError, SentNow, Stream, connect};
 pub use sys::pin_to_nth_cpu;

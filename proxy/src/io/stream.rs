@@ -4,6 +4,7 @@ use std::cell::UnsafeCell;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::rc::Rc;
 use std::task::Poll;
@@ -40,6 +41,14 @@ impl From<io::Error> for IoError {
     fn from(error: io::Error) -> IoError {
         IoError::Os(error)
     }
+}
+
+/// How far a send without a wait came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SentNow {
+    Whole,
+    /// So many bytes are taken over. The rest has to be sent with a wait, be it empty: ciphertext may be left.
+    Part(usize),
 }
 
 /// Who is at the other end: says how an expired read is ended under io_uring. A downstream must still take the 408.
@@ -123,15 +132,19 @@ impl Stream {
 
     /// Reads what is there into the spare part of `buf`, waiting until something is. `Ok(0)`: the peer has closed its side.
     ///
-    /// The buffer must have room. Errors: the deadline, a reset; after either the connection is good for nothing but closing.
+    /// The buffer has room, or no memory: then it gets a head's when there is something to read, so that a wait holds none (under io_uring the
+    /// kernel needs it at once). Errors: the deadline, a reset; after either the connection is good for nothing but closing.
     pub async fn recv(&self, mut buf: Buf, deadline: Deadline) -> (Result<usize, IoError>, Buf) {
-        debug_assert!(buf.spare_bytes() > 0, "a read without room cannot be told from an end");
+        debug_assert!(!buf.is_leased() || buf.spare_bytes() > 0, "a read without room cannot be told from an end");
         match &self.socket {
             Socket::Ready(fd) => {
                 let got = self.recv_ready(fd.as_raw_fd(), &mut buf, deadline).await;
                 (got, buf)
             }
             Socket::Ring(stream, _) => {
+                if !buf.is_leased() {
+                    buf = Buf::head();
+                }
                 self.slot.reactor.arm(&self.slot.slot, Direction::Read, deadline);
                 let (got, Fill(buf)) = stream.read(Fill(buf)).await;
                 self.slot.read.disarm();
@@ -147,7 +160,11 @@ impl Stream {
         let (slot, half) = (&self.slot, &self.slot.read);
         let mut armed = false;
         std::future::poll_fn(|cx| {
+            let holds_none = !buf.is_leased();
             while half.ready.get() {
+                if !buf.is_leased() {
+                    *buf = Buf::head();
+                }
                 match sys::recv(fd, buf.spare(), 0) {
                     Ok(n) => {
                         let drained = n < buf.spare_bytes() && slot.reactor.short_read_drains();
@@ -162,6 +179,9 @@ impl Stream {
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                     Err(error) => return Poll::Ready(Err(error.into())),
                 }
+            }
+            if holds_none {
+                *buf = Buf::default();
             }
             self.wait(Direction::Read, &mut armed, deadline, cx)
         })
@@ -186,22 +206,41 @@ impl Stream {
         Poll::Pending
     }
 
-    /// Sends the first `upto` filled bytes of `buf`, which keeps them. Returns how many the kernel took: fewer than `upto` only with an error.
-    pub async fn send(&self, mut buf: Buf, upto: usize, deadline: Deadline) -> (usize, Result<(), IoError>, Buf) {
-        let mut sent = 0;
+    /// Sends what the kernel takes without a wait. No place for an error: the [`Stream::send`] of the rest meets it.
+    ///
+    /// Under io_uring nothing: there a call for each send would cost more than the ring does.
+    pub fn send_now(&self, bytes: &[u8]) -> SentNow {
+        match &self.socket {
+            Socket::Ready(fd) if self.slot.write.ready.get() => match sys::send(fd.as_raw_fd(), bytes) {
+                Ok(sent) if sent == bytes.len() => SentNow::Whole,
+                Ok(sent) => SentNow::Part(sent),
+                Err(_) => SentNow::Part(0),
+            },
+            _ => SentNow::Part(0),
+        }
+    }
+
+    /// Sends the filled bytes of `buf` within `range`; it keeps them. Returns how many the kernel took: fewer only with an error.
+    pub async fn send(
+        &self,
+        mut buf: Buf,
+        range: Range<usize>,
+        deadline: Deadline,
+    ) -> (usize, Result<(), IoError>, Buf) {
+        let Range { start: mut at, end } = range;
         let outcome = loop {
-            if sent == upto {
+            if at == end {
                 break Ok(());
             }
             let step;
-            (step, buf) = self.send_some(buf, sent, upto, deadline).await;
+            (step, buf) = self.send_some(buf, at, end, deadline).await;
             match step {
                 Ok(0) => break Err(IoError::Os(io::ErrorKind::WriteZero.into())),
-                Ok(n) => sent += n,
+                Ok(n) => at += n,
                 Err(error) => break Err(error),
             }
         };
-        (sent, outcome, buf)
+        (at - range.start, outcome, buf)
     }
 
     async fn send_some(&self, buf: Buf, from: usize, to: usize, deadline: Deadline) -> (Result<usize, IoError>, Buf) {
@@ -248,9 +287,6 @@ impl Stream {
     pub async fn drain(&self, mut buf: Buf, deadline: Deadline) {
         loop {
             buf.clear();
-            if buf.capacity() == 0 {
-                buf = Buf::head();
-            }
             let got;
             (got, buf) = self.recv(buf, deadline).await;
             if !matches!(got, Ok(1..)) {

@@ -7,7 +7,9 @@
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use rustls::ServerConfig;
@@ -15,7 +17,7 @@ use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{ConnectionState, UnbufferedStatus};
 
 use crate::buf::Buf;
-use crate::io::{Deadline, IoError, Stream};
+use crate::io::{Deadline, IoError, SentNow, Stream};
 
 /// Ciphertext that waits for the rest of its record or handshake message. rustls itself refuses larger handshake messages.
 const INCOMING_BYTES_MAX: usize = 64 * 1024;
@@ -64,8 +66,16 @@ impl fmt::Display for TlsError {
 pub struct TlsStream {
     io: Stream,
     session: RefCell<Session>,
-    /// Somebody is sending ciphertext; whoever else has some leaves it in `Session::outgoing`.
-    sending: Cell<bool>,
+    sending: Sending,
+}
+
+/// Who sends ciphertext: one at a time, in the order in which it was made.
+#[derive(Default)]
+struct Sending {
+    now: Cell<bool>,
+    /// A send was given up: what follows would not decrypt.
+    broken: Cell<bool>,
+    waiter: Cell<Option<Waker>>,
 }
 
 struct Session {
@@ -74,7 +84,7 @@ struct Session {
     incoming: Buf,
     /// Plain bytes that nobody has asked for yet.
     plain: Buf,
-    /// Ciphertext that rustls wants sent: handshake, alerts, key updates.
+    /// Ciphertext to send, in order: handshake, alerts, key updates, ours.
     outgoing: Buf,
     peer_closed: bool,
 }
@@ -101,7 +111,7 @@ impl TlsStream {
             outgoing: Buf::default(),
             peer_closed: false,
         };
-        let tls = TlsStream { io, session: RefCell::new(session), sending: Cell::new(false) };
+        let tls = TlsStream { io, session: RefCell::new(session), sending: Sending::default() };
         loop {
             let step = tls.session.borrow_mut().turn(None);
             tls.flush(deadline).await?;
@@ -135,7 +145,13 @@ impl TlsStream {
     /// As [`Stream::recv`]. `Ok(0)`: the peer has closed, with or without saying so by a `close_notify`; HTTP's own framing tells a truncation.
     pub async fn recv(&self, mut buf: Buf, deadline: Deadline) -> (Result<usize, TlsError>, Buf) {
         let got = loop {
-            let step = self.session.borrow_mut().turn(Some(&mut buf));
+            let step = {
+                let mut session = self.session.borrow_mut();
+                if session.has_something() && !buf.is_leased() {
+                    buf = Buf::head();
+                }
+                if session.has_something() { session.turn(Some(&mut buf)) } else { Ok(Step::Idle) }
+            };
             if let Err(error) = self.flush(deadline).await {
                 break Err(error);
             }
@@ -155,7 +171,7 @@ impl TlsStream {
 
     /// Reads ciphertext once.
     async fn receive(&self, deadline: Deadline) -> Result<usize, TlsError> {
-        let (got, fresh) = self.io.recv(Buf::head(), deadline).await;
+        let (got, fresh) = self.io.recv(Buf::default(), deadline).await;
         let n = got.map_err(TlsError::Io)?;
         let mut session = self.session.borrow_mut();
         if session.incoming.is_empty() {
@@ -167,61 +183,123 @@ impl TlsStream {
         Ok(n)
     }
 
-    /// As [`Stream::send`]; counts plain bytes, of records that the kernel took whole.
-    pub async fn send(&self, buf: Buf, upto: usize, deadline: Deadline) -> (usize, Result<(), TlsError>, Buf) {
-        let mut sent = 0;
-        while sent < upto {
-            let n = (upto - sent).min(SEND_BYTES);
-            let mut cipher = if n <= RECORD_BYTES { Buf::head() } else { Buf::bulk() };
-            let encrypted = self.session.borrow_mut().encrypt(&buf.filled()[sent..sent + n], &mut cipher);
-            let outcome = match encrypted {
-                Ok(()) => self.send_cipher(cipher, deadline).await,
-                Err(error) => Err(error),
-            };
-            if let Err(error) = outcome {
-                return (sent, Err(error), buf);
+    /// As [`Stream::send_now`], for one record at most; counts plain bytes. Ciphertext that the kernel did not take waits for the send of the rest.
+    pub fn send_now(&self, bytes: &[u8]) -> SentNow {
+        let mut session = self.session.borrow_mut();
+        // An error is met again by the send.
+        if self.sending.now.get() || bytes.len() > RECORD_BYTES || session.encrypt(bytes).is_err() {
+            return SentNow::Part(0);
+        }
+        match self.io.send_now(session.outgoing.filled()) {
+            SentNow::Whole => {
+                session.outgoing = Buf::default();
+                SentNow::Whole
             }
-            sent += n;
+            SentNow::Part(sent) => {
+                session.outgoing.consume(sent);
+                SentNow::Part(bytes.len())
+            }
         }
-        (sent, Ok(()), buf)
     }
 
-    async fn send_cipher(&self, cipher: Buf, deadline: Deadline) -> Result<(), TlsError> {
-        self.sending.set(true);
-        let len = cipher.len();
-        let (_, outcome, _) = self.io.send(cipher, len, deadline).await;
-        self.sending.set(false);
-        outcome.map_err(TlsError::Io)?;
-        self.flush(deadline).await
+    /// As [`Stream::send`]; counts plain bytes, of records that the kernel took whole. What was left unsent before goes first.
+    pub async fn send(&self, buf: Buf, range: Range<usize>, deadline: Deadline) -> (usize, Result<(), TlsError>, Buf) {
+        let (mut sent, mut encrypted) = (range.start, range.start);
+        let outcome = loop {
+            if let Err(error) = self.send_outgoing(deadline).await {
+                break Err(error);
+            }
+            sent = encrypted;
+            if sent == range.end {
+                break Ok(());
+            }
+            encrypted += (range.end - sent).min(SEND_BYTES);
+            if let Err(error) = self.session.borrow_mut().encrypt(&buf.filled()[sent..encrypted]) {
+                break Err(error);
+            }
+        };
+        (sent - range.start, outcome, buf)
     }
 
-    /// Sends what rustls has to say, unless a send is under way: that one flushes when it is done.
+    /// Sends what a turn of the session has made, unless a send is under way: that one goes on until nothing is left.
     async fn flush(&self, deadline: Deadline) -> Result<(), TlsError> {
-        if self.sending.get() {
+        if self.sending.now.get() || self.session.borrow().outgoing.is_empty() {
             return Ok(());
         }
-        let outgoing = std::mem::take(&mut self.session.borrow_mut().outgoing);
-        if outgoing.is_empty() {
-            return Ok(());
+        self.send_outgoing(deadline).await
+    }
+
+    async fn send_outgoing(&self, deadline: Deadline) -> Result<(), TlsError> {
+        loop {
+            self.sending.idle().await?;
+            let outgoing = std::mem::take(&mut self.session.borrow_mut().outgoing);
+            if outgoing.is_empty() {
+                return Ok(());
+            }
+            let guard = self.sending.begin();
+            let len = outgoing.len();
+            let (_, outcome, _) = self.io.send(outgoing, 0..len, deadline).await;
+            outcome.map_err(TlsError::Io)?;
+            guard.end();
         }
-        self.sending.set(true);
-        let len = outgoing.len();
-        let (_, outcome, _) = self.io.send(outgoing, len, deadline).await;
-        self.sending.set(false);
-        outcome.map_err(TlsError::Io)
     }
 
     /// Says `close_notify`, so that the peer can tell the end from a truncation, then that no bytes follow.
     pub async fn finish(&self, deadline: Deadline) {
-        let mut cipher = Buf::head();
-        if self.session.borrow_mut().close(&mut cipher).is_ok() {
-            let _ = self.send_cipher(cipher, deadline).await;
+        let closed = self.session.borrow_mut().close();
+        if closed.is_ok() {
+            let _ = self.send_outgoing(deadline).await;
         }
         self.io.finish();
     }
 }
 
+impl Sending {
+    /// Waits until nobody sends.
+    async fn idle(&self) -> Result<(), TlsError> {
+        std::future::poll_fn(|cx| {
+            if self.broken.get() {
+                return Poll::Ready(Err(TlsError::Closed));
+            }
+            if !self.now.get() {
+                return Poll::Ready(Ok(()));
+            }
+            self.waiter.set(Some(cx.waker().clone()));
+            Poll::Pending
+        })
+        .await
+    }
+
+    fn begin(&self) -> SendGuard<'_> {
+        self.now.set(true);
+        SendGuard(self)
+    }
+}
+
+/// A send under way. Dropped before its end, it leaves the connection broken.
+struct SendGuard<'s>(&'s Sending);
+
+impl SendGuard<'_> {
+    fn end(self) {
+        self.0.now.set(false);
+    }
+}
+
+impl Drop for SendGuard<'_> {
+    fn drop(&mut self) {
+        self.0.broken.set(self.0.now.replace(false));
+        if let Some(waiter) = self.0.waiter.take() {
+            waiter.wake();
+        }
+    }
+}
+
 impl Session {
+    /// A turn could come to something: bytes that came, or an end.
+    fn has_something(&self) -> bool {
+        !self.incoming.is_empty() || !self.plain.is_empty() || self.peer_closed
+    }
+
     /// Lets rustls work on what has come. With a reader, plain bytes go into its buffer; without, and what does not fit, into `plain`.
     fn turn(&mut self, mut reader: Option<&mut Buf>) -> Result<Step, rustls::Error> {
         let mut read = 0;
@@ -309,20 +387,26 @@ impl Session {
         }
     }
 
-    fn encrypt(&mut self, plain: &[u8], cipher: &mut Buf) -> Result<(), TlsError> {
-        self.when_writable(|traffic| {
+    fn encrypt(&mut self, plain: &[u8]) -> Result<(), TlsError> {
+        self.when_writable(|traffic, outgoing| {
+            let needed = plain.len() + plain.len().div_ceil(RECORD_BYTES) * RECORD_OVERHEAD_BYTES;
+            if needed > crate::buf::HEAD_BYTES && !outgoing.is_leased() {
+                *outgoing = Buf::bulk();
+            }
+            make_room(outgoing, needed);
             traffic
-                .encrypt(plain, cipher.spare())
-                .map(|n| cipher.fill(n))
+                .encrypt(plain, outgoing.spare())
+                .map(|n| outgoing.fill(n))
                 .map_err(|error| rustls::Error::General(error.to_string()))
         })
     }
 
-    fn close(&mut self, cipher: &mut Buf) -> Result<(), TlsError> {
-        self.when_writable(|traffic| {
+    fn close(&mut self) -> Result<(), TlsError> {
+        self.when_writable(|traffic, outgoing| {
+            make_room(outgoing, RECORD_OVERHEAD_BYTES);
             traffic
-                .queue_close_notify(cipher.spare())
-                .map(|n| cipher.fill(n))
+                .queue_close_notify(outgoing.spare())
+                .map(|n| outgoing.fill(n))
                 .map_err(|error| rustls::Error::General(error.to_string()))
         })
     }
@@ -332,6 +416,7 @@ impl Session {
         &mut self,
         write: impl FnOnce(
             &mut rustls::unbuffered::WriteTraffic<'_, rustls::server::ServerConnectionData>,
+            &mut Buf,
         ) -> Result<(), rustls::Error>,
     ) -> Result<(), TlsError> {
         let mut write = Some(write);
@@ -342,7 +427,7 @@ impl Session {
             match state.map_err(TlsError::Protocol)? {
                 ConnectionState::WriteTraffic(mut traffic) => {
                     let write = write.take().expect("the loop ends with the first write");
-                    done = Some(write(&mut traffic).map_err(TlsError::Protocol));
+                    done = Some(write(&mut traffic, &mut self.outgoing).map_err(TlsError::Protocol));
                 }
                 ConnectionState::ReadTraffic(mut traffic) => {
                     while let Some(record) = traffic.next_record() {
@@ -377,8 +462,16 @@ fn is_alert(record: &[u8]) -> bool {
     }
 }
 
+/// Room for `bytes` more, from the pool where there is none yet.
+fn make_room(buf: &mut Buf, bytes: usize) {
+    if !buf.is_leased() {
+        *buf = Buf::head();
+    }
+    buf.reserve(bytes);
+}
+
 fn encode<Data>(data: &mut rustls::unbuffered::EncodeTlsData<'_, Data>, outgoing: &mut Buf) {
-    outgoing.reserve(RECORD_OVERHEAD_BYTES);
+    make_room(outgoing, RECORD_OVERHEAD_BYTES);
     loop {
         match data.encode(outgoing.spare()) {
             Ok(n) => return outgoing.fill(n),

@@ -1,14 +1,16 @@
 //! The answer on its way to the client.
 
-use std::time::Duration;
+use std::ops::Range;
 
-use crate::buf::Buf;
+use crate::buf::{Buf, HEAD_BYTES};
+use crate::config::RoutePolicy;
 use crate::fault::{Fault, Kind};
 use crate::h1::{BadBody, Body, Keep};
-use crate::io::{Deadline, IoError, Stream};
+use crate::io::{Deadline, IoError, SentNow, Stream};
 use crate::telemetry::WorkerCounters;
 use crate::timeouts::Timer;
 use crate::transport::Transport;
+use crate::upstream::Started;
 
 /// Pieces moved before the other tasks of the worker have their turn.
 const PIECES_IN_A_ROW: u32 = 16;
@@ -34,9 +36,29 @@ pub(crate) struct Download<'a> {
     pub buf: Buf,
     pub body: Body,
     pub encode: Encode,
-    pub stream_idle: Duration,
+    pub policy: &'a RoutePolicy,
     pub request: Option<Deadline>,
     pub counters: &'a WorkerCounters,
+    pub progress: Progress,
+}
+
+/// How far an answer has come; empty at the start.
+#[derive(Default)]
+pub(crate) struct Progress {
+    /// A piece that is gathered and not wholly sent.
+    begun: Option<Begun>,
+    /// The last read filled all memory that it had.
+    read_filled: bool,
+}
+
+/// A piece of a body on its way.
+struct Begun {
+    /// Bytes of `out` that are sent.
+    sent: usize,
+    /// Bytes of `buf` that are sent from where they are, after `out`.
+    direct: usize,
+    /// Bytes of `buf` that are used up with it.
+    consumed: usize,
 }
 
 /// How an answer ended.
@@ -53,8 +75,28 @@ pub(crate) enum Ended {
 }
 
 impl Download<'_> {
+    /// Sends the head and what has come of the body, as far as the kernel takes it at once: most answers are over then.
+    pub fn start(mut self) -> Started<Ended, Self> {
+        let mut begun = match self.gather() {
+            Ok(begun) => begun,
+            Err(fault) => return Started::Done(Ended::FailedUnseen(fault)),
+        };
+        if begun.direct == 0 {
+            match self.to.send_now(self.out.filled()) {
+                SentNow::Whole if self.body.is_over() => {
+                    self.buf.consume(begun.consumed);
+                    return Started::Done(self.whole());
+                }
+                SentNow::Whole => begun.sent = self.out.len(),
+                SentNow::Part(sent) => begun.sent = sent,
+            }
+        }
+        self.progress.begun = Some(begun);
+        Started::Underway(self)
+    }
+
     pub async fn run(mut self) -> Ended {
-        let mut seen = false;
+        let mut seen = self.progress.begun.as_ref().is_some_and(|begun| begun.sent > 0);
         match self.move_all(&mut seen).await {
             Ok(ended) => ended,
             Err(fault) if seen => Ended::FailedInside(fault),
@@ -62,21 +104,20 @@ impl Download<'_> {
         }
     }
 
+    fn whole(&self) -> Ended {
+        if self.buf.is_empty() { Ended::Whole } else { Ended::WholeThenSpoilt }
+    }
+
     async fn move_all(&mut self, seen: &mut bool) -> Result<Ended, Fault> {
-        let keep = if self.encode == Encode::AsIs { Keep::Frames } else { Keep::Data };
         let mut pieces = 0;
         loop {
-            let piece = self.body.take(self.buf.filled_mut(), keep).map_err(
-                |(BadBody::Malformed(detail) | BadBody::TrailersTooLarge(detail))| Fault {
-                    kind: Kind::UpstreamGarbage,
-                    detail,
-                },
-            )?;
-            self.counters.bytes_sent.add(piece.content);
-            self.write(piece.kept, seen).await?;
-            self.buf.consume(piece.consumed);
+            let begun = match self.progress.begun.take() {
+                Some(begun) => begun,
+                None => self.gather()?,
+            };
+            self.write(begun, seen).await?;
             if self.body.is_over() {
-                return Ok(if self.buf.is_empty() { Ended::Whole } else { Ended::WholeThenSpoilt });
+                return Ok(self.whole());
             }
             pieces += 1;
             if pieces % PIECES_IN_A_ROW == 0 {
@@ -88,15 +129,24 @@ impl Download<'_> {
                 }
                 if self.encode == Encode::Chunked {
                     self.out.put(b"0\r\n\r\n");
-                    self.write(0, seen).await?;
+                    self.write(Begun { sent: 0, direct: 0, consumed: 0 }, seen).await?;
                 }
                 return Ok(Ended::WholeThenSpoilt);
             }
         }
     }
 
-    /// Sends what is in `out`, then the first `n` bytes of `buf`: in one go where that is cheap.
-    async fn write(&mut self, n: usize, seen: &mut bool) -> Result<(), Fault> {
+    /// Takes what has come of the body, and puts it behind what `out` holds where that is cheap: then it goes in one send.
+    fn gather(&mut self) -> Result<Begun, Fault> {
+        let keep = if self.encode == Encode::AsIs { Keep::Frames } else { Keep::Data };
+        let piece = self.body.take(self.buf.filled_mut(), keep).map_err(
+            |(BadBody::Malformed(detail) | BadBody::TrailersTooLarge(detail))| Fault {
+                kind: Kind::UpstreamGarbage,
+                detail,
+            },
+        )?;
+        self.counters.bytes_sent.add(piece.content);
+        let n = piece.kept;
         let mut direct = n;
         if self.encode == Encode::Chunked && n > 0 {
             self.out.put(format_size(n, &mut [0; 18]));
@@ -107,24 +157,31 @@ impl Download<'_> {
             self.out.put(&self.buf.filled()[..n]);
             direct = 0;
         }
+        Ok(Begun { sent: 0, direct, consumed: piece.consumed })
+    }
+
+    /// Sends `out`, then the piece's bytes in `buf`.
+    async fn write(&mut self, begun: Begun, seen: &mut bool) -> Result<(), Fault> {
+        let Begun { sent, direct, consumed } = begun;
         if !self.out.is_empty() {
             *seen = true;
-            let upto = self.out.len();
+            let rest = sent..self.out.len();
             let out = std::mem::take(&mut self.out);
-            self.out = self.send(out, upto).await?;
+            self.out = self.send(out, rest).await?;
             self.out.clear();
         }
         if direct > 0 {
             *seen = true;
             let buf = std::mem::take(&mut self.buf);
-            self.buf = self.send(buf, direct).await?;
+            self.buf = self.send(buf, 0..direct).await?;
         }
+        self.buf.consume(consumed);
         Ok(())
     }
 
-    async fn send(&self, buf: Buf, upto: usize) -> Result<Buf, Fault> {
-        let deadline = Deadline::after(self.stream_idle, Timer::StreamIdle).or(self.request);
-        let (_, outcome, buf) = self.to.send(buf, upto, deadline).await;
+    async fn send(&self, buf: Buf, range: Range<usize>) -> Result<Buf, Fault> {
+        let deadline = Deadline::after(self.policy.timeouts.stream_idle, Timer::StreamIdle).or(self.request);
+        let (_, outcome, buf) = self.to.send(buf, range, deadline).await;
         match outcome {
             Ok(()) => Ok(buf),
             Err(IoError::Os(_)) => {
@@ -140,20 +197,19 @@ impl Download<'_> {
     async fn read(&mut self) -> Result<usize, Fault> {
         let mut buf = std::mem::take(&mut self.buf);
         let is_bulky = match self.body {
-            Body::Length(left) => left > buf.capacity() as u64,
-            _ => buf.spare_bytes() == 0 || buf.capacity() == crate::buf::BULK_BYTES,
+            Body::Length(left) => left > HEAD_BYTES as u64,
+            _ => self.progress.read_filled,
         };
         if buf.is_empty() && is_bulky && self.encode != Encode::Chunked {
             buf = Buf::bulk();
-        } else if buf.capacity() == 0 {
-            buf = Buf::head();
         }
         buf.compact();
-        if buf.spare_bytes() == 0 {
+        if buf.is_leased() && buf.spare_bytes() == 0 {
             buf.reserve(1);
         }
-        let deadline = Deadline::after(self.stream_idle, Timer::StreamIdle).or(self.request);
+        let deadline = Deadline::after(self.policy.timeouts.stream_idle, Timer::StreamIdle).or(self.request);
         let (got, buf) = self.from.recv(buf, deadline).await;
+        self.progress.read_filled = buf.spare_bytes() == 0;
         self.buf = buf;
         got.map_err(|error| match error {
             IoError::Os(_) => broken_off(),

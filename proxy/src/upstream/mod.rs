@@ -6,7 +6,7 @@
 mod download;
 mod upload;
 
-pub(crate) use download::{Download, Encode, Ended};
+pub(crate) use download::{Download, Encode, Ended, Progress};
 pub(crate) use upload::{Alongside, Upload, UploadEnd, refused};
 
 use std::cell::Cell;
@@ -16,6 +16,13 @@ use crate::fault::{Fault, Kind};
 use crate::h1::{self, HeadLimits, ResponseHead};
 use crate::http::{Fields, Method};
 use crate::io::{Deadline, IoError, Stream};
+
+/// How far something came without a wait.
+pub(crate) enum Started<Done, Rest> {
+    Done(Done),
+    /// This is left to run.
+    Underway(Rest),
+}
 
 /// Bounds of a response head. The app is trusted more than a client, its garbage not.
 const HEAD_LIMITS: HeadLimits = HeadLimits { bytes: 64 * 1024, fields: h1::FIELDS_MAX };
@@ -43,8 +50,8 @@ pub(crate) async fn read_head(
                 return Ok((head, buf));
             }
         }
-        if buf.spare_bytes() == 0 {
-            buf.reserve(buf.len().max(1));
+        if buf.is_leased() && buf.spare_bytes() == 0 {
+            buf.reserve(buf.len());
         }
         let got;
         (got, buf) = stream.recv(buf, deadline.get()).await;

@@ -3,15 +3,16 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::task::Poll;
-use std::time::Duration;
 
 use crate::buf::Buf;
+use crate::config::RoutePolicy;
 use crate::fault::{Fault, Kind};
 use crate::h1::{BadBody, Body, Keep};
-use crate::io::{Deadline, IoError, Stream};
+use crate::io::{Deadline, IoError, SentNow, Stream};
 use crate::telemetry::WorkerCounters;
 use crate::timeouts::Timer;
 use crate::transport::Transport;
+use crate::upstream::Started;
 
 /// Pieces moved before the other tasks of the worker have their turn.
 const PIECES_IN_A_ROW: u32 = 16;
@@ -26,11 +27,11 @@ pub(crate) struct Upload<'a> {
     pub incoming: Buf,
     /// What of the body is still to come.
     pub body: Body,
-    /// Content seen so far, and how much of it is allowed.
+    /// Content seen so far.
     pub content: u64,
-    pub content_max: Option<u64>,
-    pub body_idle: Duration,
-    pub stream_idle: Duration,
+    /// Bytes that the kernel took.
+    pub sent: u64,
+    pub policy: &'a RoutePolicy,
     pub request: Option<Deadline>,
     pub counters: &'a WorkerCounters,
 }
@@ -55,17 +56,33 @@ pub(crate) enum UploadEnd {
 }
 
 impl Upload<'_> {
-    pub async fn run(mut self) -> Uploaded {
-        let mut sent = 0;
-        let end = self.send_all(&mut sent).await;
-        Uploaded { out: self.out, incoming: self.incoming, sent, end }
+    /// Sends what is in memory, as far as the kernel takes it at once: most requests are done then.
+    pub fn start(mut self) -> Started<Uploaded, Self> {
+        match self.to.send_now(self.out.filled()) {
+            SentNow::Whole => self.sent = self.out.len() as u64,
+            SentNow::Part(sent) => self.sent = sent as u64,
+        }
+        if self.sent == self.out.len() as u64 && self.body.is_over() {
+            return Started::Done(self.ended(UploadEnd::Whole));
+        }
+        Started::Underway(self)
     }
 
-    async fn send_all(&mut self, sent: &mut u64) -> UploadEnd {
-        let upto = self.out.len();
+    pub async fn run(mut self) -> Uploaded {
+        let end = self.send_all().await;
+        self.ended(end)
+    }
+
+    fn ended(self, end: UploadEnd) -> Uploaded {
+        Uploaded { out: self.out, incoming: self.incoming, sent: self.sent, end }
+    }
+
+    async fn send_all(&mut self) -> UploadEnd {
+        let rest = self.sent as usize..self.out.len();
         let out = std::mem::take(&mut self.out);
-        let (n, outcome, out) = self.to.send(out, upto, self.write_deadline()).await;
-        (self.out, *sent) = (out, n as u64);
+        let (n, outcome, out) = self.to.send(out, rest, self.write_deadline()).await;
+        self.out = out;
+        self.sent += n as u64;
         if let Err(error) = outcome {
             return stopped(error);
         }
@@ -80,14 +97,19 @@ impl Upload<'_> {
             };
             self.content += piece.content;
             self.counters.bytes_received.add(piece.content);
-            if self.content_max.is_some_and(|max| self.content.saturating_add(self.body.announced()) > max) {
+            if self
+                .policy
+                .limits
+                .request_body_bytes
+                .is_some_and(|max| self.content.saturating_add(self.body.announced()) > max)
+            {
                 return UploadEnd::Failed(TOO_LARGE);
             }
             let incoming = std::mem::take(&mut self.incoming);
-            let (n, outcome, incoming) = self.to.send(incoming, piece.kept, self.write_deadline()).await;
+            let (n, outcome, incoming) = self.to.send(incoming, 0..piece.kept, self.write_deadline()).await;
             self.incoming = incoming;
             self.incoming.consume(piece.consumed);
-            *sent += n as u64;
+            self.sent += n as u64;
             if let Err(error) = outcome {
                 return stopped(error);
             }
@@ -100,7 +122,7 @@ impl Upload<'_> {
     }
 
     fn write_deadline(&self) -> Deadline {
-        Deadline::after(self.stream_idle, Timer::StreamIdle).or(self.request)
+        Deadline::after(self.policy.timeouts.stream_idle, Timer::StreamIdle).or(self.request)
     }
 
     /// Reads more of the body, into larger memory once a read has filled what there was.
@@ -108,11 +130,9 @@ impl Upload<'_> {
         let mut incoming = std::mem::take(&mut self.incoming);
         if incoming.is_empty() && self.body_is_bulky() {
             incoming = Buf::bulk();
-        } else if incoming.capacity() == 0 {
-            incoming = Buf::head();
         }
         incoming.compact();
-        let deadline = Deadline::after(self.body_idle, Timer::RequestBodyIdle).or(self.request);
+        let deadline = Deadline::after(self.policy.timeouts.request_body_idle, Timer::RequestBodyIdle).or(self.request);
         let (got, incoming) = self.from.recv(incoming, deadline).await;
         self.incoming = incoming;
         match got {
@@ -161,23 +181,23 @@ fn stopped(error: IoError) -> UploadEnd {
 
 /// An upload that goes on beside whatever else is waited for.
 pub(crate) struct Alongside<'p, F, S> {
-    upload: Pin<&'p mut F>,
+    rest: Pin<&'p mut Option<F>>,
     done: Option<Uploaded>,
     on_sent: S,
 }
 
 impl<'p, F: Future<Output = Uploaded>, S: Fn()> Alongside<'p, F, S> {
-    /// `on_sent` is called once the upload has ended.
-    pub fn new(upload: Pin<&'p mut F>, on_sent: S) -> Alongside<'p, F, S> {
-        Alongside { upload, done: None, on_sent }
+    /// It is done, or `rest` runs; `on_sent` is called once that has ended.
+    pub fn new(done: Option<Uploaded>, rest: Pin<&'p mut Option<F>>, on_sent: S) -> Alongside<'p, F, S> {
+        Alongside { rest, done, on_sent }
     }
 
     /// Waits for `other` while the upload goes on; gives up on it when the upload fails by the client's doing.
-    pub async fn with<T>(&mut self, other: impl Future<Output = T>) -> Result<T, Fault> {
-        let mut other = std::pin::pin!(other);
+    pub async fn with<T>(&mut self, mut other: Pin<&mut impl Future<Output = T>>) -> Result<T, Fault> {
         std::future::poll_fn(|cx| {
             if self.done.is_none()
-                && let Poll::Ready(uploaded) = self.upload.as_mut().poll(cx)
+                && let Some(rest) = self.rest.as_mut().as_pin_mut()
+                && let Poll::Ready(uploaded) = rest.poll(cx)
             {
                 self.done = Some(uploaded);
                 (self.on_sent)();
