@@ -1,6 +1,6 @@
 //! What the fields of a head say of its message: how long the body is, and whether the connection lives on.
 
-use crate::http::{Fields, Name, Version, list};
+use crate::http::{Fields, Name, NameSet, Version, list};
 
 /// Members of all `Connection` lines together. Real messages have one or two; the bound keeps the search for nominated fields short.
 const CONNECTION_OPTIONS_MAX: usize = 32;
@@ -34,7 +34,11 @@ pub enum Refused {
 /// Source: RFC 9112 sections 6 and 7, RFC 9110 section 7.6.1. Refused beyond what the RFC demands: equal Content-Length values given twice
 /// (6.3 allows to merge them), Transfer-Encoding in HTTP/1.0.
 pub fn examine(head: &[u8], fields: &Fields, version: Version) -> Result<Framing, Refused> {
+    const FRAMING: NameSet = NameSet::of(&[Name::ContentLength, Name::TransferEncoding, Name::Connection]);
     let mut found = Framing::default();
+    if !fields.known().has_any(FRAMING) {
+        return Ok(found);
+    }
     let mut options = 0;
     for field in fields.lines() {
         match field.name {
@@ -46,6 +50,10 @@ pub fn examine(head: &[u8], fields: &Fields, version: Version) -> Result<Framing
             Name::TransferEncoding => {
                 coding(fields.all(head, Name::TransferEncoding))?;
                 found.chunked = true;
+            }
+            Name::Connection if field.value_in(head).eq_ignore_ascii_case(b"keep-alive") => {
+                found.keep_alive = true;
+                options += 1;
             }
             Name::Connection => {
                 for option in list(field.value_in(head)) {

@@ -7,7 +7,7 @@ use super::body::Body;
 use super::framing::{self, Framing, Refused};
 use super::target::{self, Span, Target};
 use crate::fault::{Fault, Kind};
-use crate::http::{Field, Fields, Method, Name, Version, list};
+use crate::http::{Field, Fields, Method, Name, NameSet, Version, list};
 
 /// A whole, well-formed request head. Its bytes stay where they were read; the fields are in the `Fields` that the parse filled.
 #[derive(Debug, Clone, Copy)]
@@ -191,7 +191,11 @@ struct About {
 }
 
 fn about(head: &[u8], fields: &Fields, method: Method, version: Version) -> Result<About, Fault> {
+    const ABOUT: NameSet = NameSet::of(&[Name::Expect, Name::Te, Name::MaxForwards]);
     let mut about = About::default();
+    if !fields.known().has_any(ABOUT) {
+        return Ok(about);
+    }
     for field in fields.lines() {
         match field.name {
             // A 1.0 client cannot take a 100, so the expectation is ignored (RFC 9110 10.1.1).

@@ -7,7 +7,7 @@ use super::body::Body;
 use super::framing::{self, Refused};
 use super::request::{HeadLimits, collect};
 use crate::fault::{Fault, Kind};
-use crate::http::{Fields, Method, Name, Version, list};
+use crate::http::{Fields, Method, Name, NameSet, Version, list};
 
 /// A whole, well-formed response head, as [`super::RequestHead`].
 #[derive(Debug, Clone, Copy)]
@@ -83,13 +83,20 @@ pub fn parse_response(
         len,
         body,
         persistent: !framing.close && (version == Version::Http11 || framing.keep_alive),
-        keep_alive_s: fields.all(head, Name::KeepAlive).find_map(keep_alive_timeout),
+        keep_alive_s: keep_alive_s(head, fields),
         nominates: framing.nominates,
     }))
 }
 
 fn garbage(detail: &'static str) -> Fault {
     Fault { kind: Kind::UpstreamGarbage, detail }
+}
+
+fn keep_alive_s(head: &[u8], fields: &Fields) -> Option<u64> {
+    if !fields.known().has_any(NameSet::of(&[Name::KeepAlive])) {
+        return None;
+    }
+    fields.all(head, Name::KeepAlive).find_map(keep_alive_timeout)
 }
 
 fn keep_alive_timeout(value: &[u8]) -> Option<u64> {

@@ -18,11 +18,11 @@ pub enum Target {
 ///
 /// Shape: visible ASCII, as the caller's parser has checked but for bytes above 0x7f. Errors: text for a 400.
 pub fn split(target: &[u8], at: usize, is_options: bool) -> Result<Target, &'static str> {
-    if !target.iter().all(|byte| (b'!'..=b'~').contains(byte)) {
-        return Err("a byte in the request target that is no visible ASCII (RFC 9112 3.2, RFC 3986 2)");
-    }
-    if target.contains(&b'#') {
-        return Err("a fragment in the request target (RFC 9112 3.2)");
+    if !TARGET_BYTES.has_all(target) {
+        return Err(match target.contains(&b'#') {
+            true => "a fragment in the request target (RFC 9112 3.2)",
+            false => "a byte in the request target that is no visible ASCII (RFC 9112 3.2, RFC 3986 2)",
+        });
     }
     if target.starts_with(b"/") {
         return Ok(Target::Origin);
@@ -50,13 +50,11 @@ pub fn split(target: &[u8], at: usize, is_options: bool) -> Result<Target, &'sta
 
 /// `host [":" port]` without user information; the host may not be empty (RFC 9110 section 4.2.1, RFC 3986 section 3.2).
 pub fn is_authority(authority: &[u8]) -> bool {
-    let (host, port) = match authority.iter().rposition(|&byte| byte == b']') {
-        Some(end) => (&authority[..=end], &authority[end + 1..]),
-        None => {
-            let end = authority.iter().position(|&byte| byte == b':').unwrap_or(authority.len());
-            (&authority[..end], &authority[end..])
-        }
+    let end = match authority {
+        [b'[', ..] => authority.iter().position(|&byte| byte == b']').map_or(authority.len(), |at| at + 1),
+        _ => HOST_BYTES.run(authority),
     };
+    let (host, port) = authority.split_at(end);
     let port_is_good = match port {
         [] => true,
         [b':', digits @ ..] => digits.len() <= 5 && digits.iter().all(u8::is_ascii_digit),
@@ -71,10 +69,38 @@ fn is_host(host: &[u8]) -> bool {
         [b'[', inner @ .., b']'] => {
             !inner.is_empty() && inner.iter().all(|byte| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.'))
         }
-        _ => host.iter().all(|byte| {
-            // reg-name: unreserved, percent-encoded, sub-delims; a comma would let a list of hosts pass as one.
-            byte.is_ascii_alphanumeric() || (b"-._~%!$&'()*+;=".contains(byte))
-        }),
+        _ => HOST_BYTES.has_all(host),
+    }
+}
+
+/// A reg-name: unreserved, percent-encoded, sub-delims (RFC 3986 section 3.2.2), but for the comma, which would let a list of hosts pass as one.
+static HOST_BYTES: Table = Table::of(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-._~%!$&'()*+;=");
+
+/// Visible ASCII without `#`.
+static TARGET_BYTES: Table =
+    Table::of(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz!\"$%&'()*+,-./:;<=>?@[\\]^_`{|}~");
+
+/// Which bytes may stand somewhere.
+struct Table([bool; 256]);
+
+impl Table {
+    const fn of(allowed: &[u8]) -> Table {
+        let mut table = [false; 256];
+        let mut n = 0;
+        while n < allowed.len() {
+            table[allowed[n] as usize] = true;
+            n += 1;
+        }
+        Table(table)
+    }
+
+    /// How many bytes at the front are of the table.
+    fn run(&self, bytes: &[u8]) -> usize {
+        bytes.iter().position(|&byte| !self.0[usize::from(byte)]).unwrap_or(bytes.len())
+    }
+
+    fn has_all(&self, bytes: &[u8]) -> bool {
+        self.run(bytes) == bytes.len()
     }
 }
 
@@ -92,6 +118,14 @@ mod tests {
             "[g::]",
         ] {
             assert!(!is_authority(bad.as_bytes()), "{bad}");
+        }
+    }
+
+    #[test]
+    fn targets_are_visible_ascii_without_a_fragment() {
+        for byte in 0..=255 {
+            let allowed = (b'!'..=b'~').contains(&byte) && byte != b'#';
+            assert_eq!(TARGET_BYTES.has_all(&[byte]), allowed, "{byte:#x}");
         }
     }
 

@@ -7,7 +7,7 @@ use super::response::ResponseHead;
 use super::target::Target;
 use crate::buf::Buf;
 use crate::config::Forwarded;
-use crate::http::{Fields, Name, Version, list};
+use crate::http::{Fields, Name, NameSet, Version, list};
 
 /// Our name in `Via` (RFC 9110 section 7.6.3).
 const VIA_10: &[u8] = b"via: 1.0 slipstream\r\n";
@@ -75,11 +75,13 @@ pub fn ask_head(out: &mut Buf, ask: Ask<'_>) {
         out.put(&bytes[..at + len]);
     }
     out.put(b" HTTP/1.1\r\n");
+    let special = is_absolute || fields.known().has_any(SPECIAL_IN_REQUESTS);
     let came = copy_lines(
         out,
         bytes,
         head.len,
         fields,
+        special,
         |name, nominated| match name {
             Name::Host => !is_absolute,
             Name::Expect => head.expects_continue,
@@ -123,32 +125,66 @@ fn put_line(out: &mut Buf, name: &[u8], value: &[u8]) {
     out.put(b"\r\n");
 }
 
+/// Lines of these names may have to be left out of a request, or change what is added to it.
+const SPECIAL_IN_REQUESTS: NameSet = NameSet::of(&[
+    Name::Connection,
+    Name::Expect,
+    Name::Forwarded,
+    Name::Http2Settings,
+    Name::KeepAlive,
+    Name::MaxForwards,
+    Name::ProxyConnection,
+    Name::Te,
+    Name::TransferEncoding,
+    Name::Upgrade,
+    Name::XForwardedClientCert,
+    Name::XForwardedFor,
+    Name::XForwardedHost,
+    Name::XForwardedProto,
+]);
+
+/// As above, in a response.
+const SPECIAL_IN_RESPONSES: NameSet = NameSet::of(&[
+    Name::Connection,
+    Name::Http2Settings,
+    Name::KeepAlive,
+    Name::ProxyConnection,
+    Name::Te,
+    Name::TransferEncoding,
+    Name::Upgrade,
+]);
+
 /// Forwarding fields that came with a request.
 #[derive(Debug, Clone, Copy, Default)]
 struct Came {
     any_forwarding: bool,
     proto: bool,
     host: bool,
-    date: bool,
 }
 
-/// Copies the field lines that `keep` (given the name, and whether `Connection` nominates it) says go on, in runs.
+/// Copies the field lines: all where there is nothing `special`, else those that `keep` (given the name, and whether `Connection` nominates
+/// it) says go on, in runs.
 fn copy_lines(
     out: &mut Buf,
     bytes: &[u8],
     head_len: usize,
     fields: &Fields,
+    special: bool,
     keep: impl Fn(Name, bool) -> bool,
     nominates: bool,
 ) -> Came {
     let mut came = Came::default();
+    if !special {
+        let from = fields.lines().first().map_or(head_len - 2, |field| field.line_at());
+        out.put(&bytes[from..head_len - 2]);
+        return came;
+    }
     let mut run: Option<usize> = None;
     for (n, field) in fields.lines().iter().enumerate() {
         match field.name {
             Name::XForwardedFor | Name::Forwarded => came.any_forwarding = true,
             Name::XForwardedProto => (came.any_forwarding, came.proto) = (true, true),
             Name::XForwardedHost => (came.any_forwarding, came.host) = (true, true),
-            Name::Date => came.date = true,
             _ => {}
         }
         let nominated =
@@ -234,11 +270,13 @@ pub fn answer_head(
     out.put(&bytes[8..12]);
     out.put(if bytes[12] == b' ' { &bytes[12..line_end] } else { b" \r\n" });
     let drop_length = head.is_interim() || head.status == 204;
-    let came = copy_lines(
+    let special = drop_length || fields.known().has_any(SPECIAL_IN_RESPONSES);
+    copy_lines(
         out,
         bytes,
         head.len,
         fields,
+        special,
         |name, nominated| match name {
             Name::ContentLength => !drop_length,
             name => !name.is_hop_by_hop() && !nominated,
@@ -246,7 +284,7 @@ pub fn answer_head(
         head.nominates,
     );
     out.put(if head.version == Version::Http11 { VIA_11 } else { VIA_10 });
-    if !came.date && !head.is_interim() {
+    if !fields.known().has_any(NameSet::of(&[Name::Date])) && !head.is_interim() {
         put_line(out, b"date: ", date);
     }
     if chunked {

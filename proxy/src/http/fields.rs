@@ -1,6 +1,6 @@
 //! The fields of one head, as places in the bytes that hold it: parsed once, looked up without a copy, reused for the next head.
 
-use super::Name;
+use super::{Name, NameSet};
 
 /// One field line. Places count from the first byte of the head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +43,7 @@ impl Field {
 #[derive(Debug, Default)]
 pub struct Fields {
     lines: Vec<Field>,
+    known: NameSet,
 }
 
 impl Fields {
@@ -52,10 +53,17 @@ impl Fields {
 
     pub(crate) fn clear(&mut self) {
         self.lines.clear();
+        self.known = NameSet::default();
     }
 
     pub(crate) fn push(&mut self, field: Field) {
+        self.known.insert(field.name);
         self.lines.push(field);
+    }
+
+    /// Which known names there are: most questions end here, without a look at each line.
+    pub fn known(&self) -> NameSet {
+        self.known
     }
 
     /// Values of all lines of a known name, in order.

@@ -9,7 +9,7 @@ mod name;
 pub use date::HttpDate;
 pub(crate) use fields::list;
 pub use fields::{Field, Fields};
-pub use name::Name;
+pub use name::{Name, NameSet};
 
 /// The minor version of HTTP/1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

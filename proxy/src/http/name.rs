@@ -32,30 +32,40 @@ pub enum Name {
 }
 
 impl Name {
-    /// Case is ignored (RFC 9110 section 5.1). The length rules out nearly all names before a byte is compared.
-    pub fn of(name: &[u8]) -> Name {
-        let candidates: &[(&str, Name)] = match name.len() {
-            2 => &[("te", Name::Te)],
-            3 => &[("via", Name::Via)],
-            4 => &[("host", Name::Host), ("date", Name::Date)],
-            6 => &[("cookie", Name::Cookie), ("expect", Name::Expect)],
-            7 => &[("upgrade", Name::Upgrade), ("trailer", Name::Trailer)],
-            9 => &[("forwarded", Name::Forwarded)],
-            10 => &[("connection", Name::Connection), ("set-cookie", Name::SetCookie), ("keep-alive", Name::KeepAlive)],
-            12 => &[("content-type", Name::ContentType), ("max-forwards", Name::MaxForwards)],
-            13 => &[("cache-control", Name::CacheControl), ("authorization", Name::Authorization)],
-            14 => &[("content-length", Name::ContentLength), ("http2-settings", Name::Http2Settings)],
-            15 => &[("x-forwarded-for", Name::XForwardedFor)],
-            16 => &[("proxy-connection", Name::ProxyConnection), ("x-forwarded-host", Name::XForwardedHost)],
-            17 => &[("transfer-encoding", Name::TransferEncoding), ("x-forwarded-proto", Name::XForwardedProto)],
-            19 => &[("proxy-authorization", Name::ProxyAuthorization)],
-            23 => &[("x-forwarded-client-cert", Name::XForwardedClientCert)],
-            _ => &[],
+    /// The name that `token` spells; case is ignored (RFC 9110 section 5.1).
+    ///
+    /// Length and first letter leave one candidate at most.
+    pub fn of(token: &[u8]) -> Name {
+        let [first, ..] = token else { return Name::Other };
+        let (known, name): (&[u8], Name) = match (token.len(), first | 0x20) {
+            (2, b't') => (b"te", Name::Te),
+            (3, b'v') => (b"via", Name::Via),
+            (4, b'h') => (b"host", Name::Host),
+            (4, b'd') => (b"date", Name::Date),
+            (6, b'c') => (b"cookie", Name::Cookie),
+            (6, b'e') => (b"expect", Name::Expect),
+            (7, b'u') => (b"upgrade", Name::Upgrade),
+            (7, b't') => (b"trailer", Name::Trailer),
+            (9, b'f') => (b"forwarded", Name::Forwarded),
+            (10, b'c') => (b"connection", Name::Connection),
+            (10, b's') => (b"set-cookie", Name::SetCookie),
+            (10, b'k') => (b"keep-alive", Name::KeepAlive),
+            (12, b'c') => (b"content-type", Name::ContentType),
+            (12, b'm') => (b"max-forwards", Name::MaxForwards),
+            (13, b'c') => (b"cache-control", Name::CacheControl),
+            (13, b'a') => (b"authorization", Name::Authorization),
+            (14, b'c') => (b"content-length", Name::ContentLength),
+            (14, b'h') => (b"http2-settings", Name::Http2Settings),
+            (15, b'x') => (b"x-forwarded-for", Name::XForwardedFor),
+            (16, b'p') => (b"proxy-connection", Name::ProxyConnection),
+            (16, b'x') => (b"x-forwarded-host", Name::XForwardedHost),
+            (17, b't') => (b"transfer-encoding", Name::TransferEncoding),
+            (17, b'x') => (b"x-forwarded-proto", Name::XForwardedProto),
+            (19, b'p') => (b"proxy-authorization", Name::ProxyAuthorization),
+            (23, b'x') => (b"x-forwarded-client-cert", Name::XForwardedClientCert),
+            _ => return Name::Other,
         };
-        candidates
-            .iter()
-            .find(|(known, _)| name.eq_ignore_ascii_case(known.as_bytes()))
-            .map_or(Name::Other, |&(_, name)| name)
+        if spells(token, known) { name } else { Name::Other }
     }
 
     /// Meant for the next hop alone, whatever `Connection` says (RFC 9110 section 7.6.1).
@@ -119,9 +129,58 @@ impl Name {
     }
 }
 
+/// `token` is `known`, which is in lower case, in any case. Of all bytes of a token, bit 0x20 tells upper case from lower and nothing else.
+fn spells(token: &[u8], known: &[u8]) -> bool {
+    const LOWER: u64 = 0x2020_2020_2020_2020;
+    let (eights, rest) = token.as_chunks::<8>();
+    let (known_eights, known_rest) = known.as_chunks::<8>();
+    eights.iter().zip(known_eights).all(|(a, b)| u64::from_ne_bytes(*a) | LOWER == u64::from_ne_bytes(*b))
+        && rest.iter().zip(known_rest).all(|(a, b)| a | 0x20 == *b)
+}
+
+/// A set of known names. [`Name::Other`] is never in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct NameSet(u32);
+
+impl NameSet {
+    pub const fn of(names: &[Name]) -> NameSet {
+        let mut set = NameSet(0);
+        let mut n = 0;
+        while n < names.len() {
+            set.insert(names[n]);
+            n += 1;
+        }
+        set
+    }
+
+    pub const fn insert(&mut self, name: Name) {
+        if !matches!(name, Name::Other) {
+            self.0 |= 1 << name as u32;
+        }
+    }
+
+    pub fn has_any(self, of: NameSet) -> bool {
+        self.0 & of.0 != 0
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_of_equal_length_and_first_letter_are_not_mistaken() {
+        for name in ["hose", "x-forwarded-foo", "contention", "te\u{7f}", "to", "transfer-encodin_"] {
+            assert_eq!(Name::of(name.as_bytes()), Name::Other, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_set_has_what_was_put_in() {
+        let set = NameSet::of(&[Name::Te, Name::XForwardedProto, Name::Other]);
+        assert!(set.has_any(NameSet::of(&[Name::Te])) && set.has_any(NameSet::of(&[Name::Via, Name::XForwardedProto])));
+        assert!(!set.has_any(NameSet::of(&[Name::Host])) && !set.has_any(NameSet::of(&[Name::Other])));
+    }
 
     #[test]
     fn names_are_known_in_any_case() {
