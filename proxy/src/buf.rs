@@ -128,22 +128,29 @@ impl Buf {
 }
 
 impl Drop for Buf {
+    /// Most buffers that are dropped own no memory: they were moved from.
+    #[inline]
     fn drop(&mut self) {
-        let (pool, kept_max) = match self.store.len() {
-            HEAD_BYTES => (&HEADS, HEADS_KEPT_MAX),
-            BULK_BYTES => (&BULKS, BULKS_KEPT_MAX),
-            _ => return,
-        };
-        let store = std::mem::take(&mut self.store);
-        // A thread that ends has no pool any more: the memory is freed.
-        let _ = pool.try_with(|kept| {
-            if let Ok(mut kept) = kept.try_borrow_mut()
-                && kept.len() < kept_max
-            {
-                kept.push(store);
-            }
-        });
+        if self.is_leased() {
+            give_back(std::mem::take(&mut self.store));
+        }
     }
+}
+
+fn give_back(store: Box<[u8]>) {
+    let (pool, kept_max) = match store.len() {
+        HEAD_BYTES => (&HEADS, HEADS_KEPT_MAX),
+        BULK_BYTES => (&BULKS, BULKS_KEPT_MAX),
+        _ => return,
+    };
+    // A thread that ends has no pool any more: the memory is freed.
+    let _ = pool.try_with(|kept| {
+        if let Ok(mut kept) = kept.try_borrow_mut()
+            && kept.len() < kept_max
+        {
+            kept.push(store);
+        }
+    });
 }
 
 #[cfg(test)]
