@@ -237,13 +237,9 @@ impl Exchange<'_> {
         let mut buf = Buf::default();
         let mut interims = 0;
         let answer = loop {
-            let read = {
-                let read = pin!(read_head(lease.stream(), buf, head.method, fields, &head_deadline));
-                upload.with(read).await?
-            };
-            let answer;
-            (answer, buf) = match read {
-                Ok(read) => read,
+            let read = read_head(lease.stream(), &mut buf, head.method, fields, &head_deadline);
+            let answer = match upload.with(pin!(read)).await? {
+                Ok(answer) => answer,
                 Err(none) => {
                     let Some(uploaded) = upload.into_done() else { return Err(none.fault) };
                     let replayable = replay == Replay::Possible || uploaded.sent == 0;

@@ -15,13 +15,10 @@ pub(crate) enum Transport {
 
 impl Transport {
     /// See [`Stream::recv`].
-    pub async fn recv(&self, buf: Buf, deadline: Deadline) -> (Result<usize, IoError>, Buf) {
+    pub async fn recv(&self, buf: &mut Buf, deadline: Deadline) -> Result<usize, IoError> {
         match self {
             Transport::Plain(stream) => stream.recv(buf, deadline).await,
-            Transport::Tls(tls) => {
-                let (got, buf) = tls.recv(buf, deadline).await;
-                (got.map_err(plain), buf)
-            }
+            Transport::Tls(tls) => tls.recv(buf, deadline).await.map_err(plain),
         }
     }
 

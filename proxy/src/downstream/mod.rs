@@ -116,13 +116,11 @@ impl Downstream {
     }
 
     async fn read(&mut self, limits: HeadLimits, deadline: Deadline) -> Result<usize, IoError> {
-        let mut incoming = std::mem::take(&mut self.incoming);
+        let incoming = &mut self.incoming;
         if incoming.is_leased() && incoming.spare_bytes() == 0 {
             incoming.reserve(incoming.len().clamp(1, limits.bytes));
         }
-        let (got, incoming) = self.transport.recv(incoming, deadline).await;
-        self.incoming = incoming;
-        got
+        self.transport.recv(incoming, deadline).await
     }
 
     /// Ends the connection so that the last answer arrives.

@@ -134,23 +134,21 @@ impl Stream {
     ///
     /// The buffer has room, or no memory: then it gets a head's when there is something to read, so that a wait holds none (under io_uring the
     /// kernel needs it at once). Errors: the deadline, a reset; after either the connection is good for nothing but closing.
-    pub async fn recv(&self, mut buf: Buf, deadline: Deadline) -> (Result<usize, IoError>, Buf) {
+    pub async fn recv(&self, buf: &mut Buf, deadline: Deadline) -> Result<usize, IoError> {
         debug_assert!(!buf.is_leased() || buf.spare_bytes() > 0, "a read without room cannot be told from an end");
         match &self.socket {
-            Socket::Ready(fd) => {
-                let got = self.recv_ready(fd.as_raw_fd(), &mut buf, deadline).await;
-                (got, buf)
-            }
+            Socket::Ready(fd) => self.recv_ready(fd.as_raw_fd(), buf, deadline).await,
             Socket::Ring(stream, _) => {
                 if !buf.is_leased() {
-                    buf = Buf::head();
+                    *buf = Buf::head();
                 }
                 self.slot.reactor.arm(&self.slot.slot, Direction::Read, deadline);
-                let (got, Fill(buf)) = stream.read(Fill(buf)).await;
+                let (got, Fill(back)) = stream.read(Fill(std::mem::take(buf))).await;
+                *buf = back;
                 self.slot.read.disarm();
                 match self.slot.read.expired() {
-                    Some(timer) => (Err(IoError::Expired(timer)), buf),
-                    None => (got.map_err(IoError::Os), buf),
+                    Some(timer) => Err(IoError::Expired(timer)),
+                    None => got.map_err(IoError::Os),
                 }
             }
         }
@@ -287,9 +285,7 @@ impl Stream {
     pub async fn drain(&self, mut buf: Buf, deadline: Deadline) {
         loop {
             buf.clear();
-            let got;
-            (got, buf) = self.recv(buf, deadline).await;
-            if !matches!(got, Ok(1..)) {
+            if !matches!(self.recv(&mut buf, deadline).await, Ok(1..)) {
                 return;
             }
         }

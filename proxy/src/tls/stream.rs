@@ -143,36 +143,32 @@ impl TlsStream {
     }
 
     /// As [`Stream::recv`]. `Ok(0)`: the peer has closed, with or without saying so by a `close_notify`; HTTP's own framing tells a truncation.
-    pub async fn recv(&self, mut buf: Buf, deadline: Deadline) -> (Result<usize, TlsError>, Buf) {
-        let got = loop {
+    pub async fn recv(&self, buf: &mut Buf, deadline: Deadline) -> Result<usize, TlsError> {
+        loop {
             let step = {
                 let mut session = self.session.borrow_mut();
                 if session.has_something() && !buf.is_leased() {
-                    buf = Buf::head();
+                    *buf = Buf::head();
                 }
-                if session.has_something() { session.turn(Some(&mut buf)) } else { Ok(Step::Idle) }
+                if session.has_something() { session.turn(Some(buf)) } else { Ok(Step::Idle) }
             };
-            if let Err(error) = self.flush(deadline).await {
-                break Err(error);
+            self.flush(deadline).await?;
+            match step.map_err(TlsError::Protocol)? {
+                Step::Read(n) => return Ok(n),
+                Step::PeerClosed => return Ok(0),
+                Step::Blocked | Step::Idle => {
+                    if self.receive(deadline).await? == 0 {
+                        return Ok(0);
+                    }
+                }
             }
-            match step {
-                Err(error) => break Err(TlsError::Protocol(error)),
-                Ok(Step::Read(n)) => break Ok(n),
-                Ok(Step::PeerClosed) => break Ok(0),
-                Ok(Step::Blocked | Step::Idle) => match self.receive(deadline).await {
-                    Ok(0) => break Ok(0),
-                    Ok(_) => {}
-                    Err(error) => break Err(error),
-                },
-            }
-        };
-        (got, buf)
+        }
     }
 
     /// Reads ciphertext once.
     async fn receive(&self, deadline: Deadline) -> Result<usize, TlsError> {
-        let (got, fresh) = self.io.recv(Buf::default(), deadline).await;
-        let n = got.map_err(TlsError::Io)?;
+        let mut fresh = Buf::default();
+        let n = self.io.recv(&mut fresh, deadline).await.map_err(TlsError::Io)?;
         let mut session = self.session.borrow_mut();
         if session.incoming.is_empty() {
             session.incoming = fresh;

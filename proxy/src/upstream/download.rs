@@ -195,22 +195,20 @@ impl Download<'_> {
 
     /// Reads more of the body, into larger memory once a read has filled what there was.
     async fn read(&mut self) -> Result<usize, Fault> {
-        let mut buf = std::mem::take(&mut self.buf);
         let is_bulky = match self.body {
             Body::Length(left) => left > HEAD_BYTES as u64,
             _ => self.progress.read_filled,
         };
-        if buf.is_empty() && is_bulky && self.encode != Encode::Chunked {
-            buf = Buf::bulk();
+        if self.buf.is_empty() && is_bulky && self.encode != Encode::Chunked {
+            self.buf = Buf::bulk();
         }
-        buf.compact();
-        if buf.is_leased() && buf.spare_bytes() == 0 {
-            buf.reserve(1);
+        self.buf.compact();
+        if self.buf.is_leased() && self.buf.spare_bytes() == 0 {
+            self.buf.reserve(1);
         }
         let deadline = Deadline::after(self.policy.timeouts.stream_idle, Timer::StreamIdle).or(self.request);
-        let (got, buf) = self.from.recv(buf, deadline).await;
-        self.progress.read_filled = buf.spare_bytes() == 0;
-        self.buf = buf;
+        let got = self.from.recv(&mut self.buf, deadline).await;
+        self.progress.read_filled = self.buf.spare_bytes() == 0;
         got.map_err(|error| match error {
             IoError::Os(_) => broken_off(),
             IoError::Expired(timer) => {

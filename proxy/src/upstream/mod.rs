@@ -35,26 +35,25 @@ pub(crate) struct NoHead {
     pub nothing_came: bool,
 }
 
-/// Reads one response head, interim or final; its bytes are the first of the buffer. `deadline` may move while it waits.
+/// Reads one response head, interim or final; its bytes are the first of `buf`. `deadline` may move while it waits.
 pub(crate) async fn read_head(
     stream: &Stream,
-    mut buf: Buf,
+    buf: &mut Buf,
     method: Method,
     fields: &mut Fields,
     deadline: &Cell<Deadline>,
-) -> Result<(ResponseHead, Buf), NoHead> {
+) -> Result<ResponseHead, NoHead> {
     loop {
         if !buf.is_empty() {
             let parsed = h1::parse_response(buf.filled(), method, HEAD_LIMITS, fields);
             if let Some(head) = parsed.map_err(|fault| NoHead { fault, nothing_came: false })? {
-                return Ok((head, buf));
+                return Ok(head);
             }
         }
         if buf.is_leased() && buf.spare_bytes() == 0 {
             buf.reserve(buf.len());
         }
-        let got;
-        (got, buf) = stream.recv(buf, deadline.get()).await;
+        let got = stream.recv(buf, deadline.get()).await;
         let nothing_came = buf.is_empty();
         let fault = match got {
             Ok(1..) => continue,

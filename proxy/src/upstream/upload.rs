@@ -127,15 +127,12 @@ impl Upload<'_> {
 
     /// Reads more of the body, into larger memory once a read has filled what there was.
     async fn read(&mut self) -> Result<(), Fault> {
-        let mut incoming = std::mem::take(&mut self.incoming);
-        if incoming.is_empty() && self.body_is_bulky() {
-            incoming = Buf::bulk();
+        if self.incoming.is_empty() && self.body_is_bulky() {
+            self.incoming = Buf::bulk();
         }
-        incoming.compact();
+        self.incoming.compact();
         let deadline = Deadline::after(self.policy.timeouts.request_body_idle, Timer::RequestBodyIdle).or(self.request);
-        let (got, incoming) = self.from.recv(incoming, deadline).await;
-        self.incoming = incoming;
-        match got {
+        match self.from.recv(&mut self.incoming, deadline).await {
             Ok(1..) => Ok(()),
             Ok(0) | Err(IoError::Os(_)) => {
                 Err(Fault { kind: Kind::ClientGone, detail: "the client broke off inside its request body" })
