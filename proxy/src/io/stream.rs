@@ -60,7 +60,8 @@ pub enum Side {
 
 enum Socket {
     Ready(OwnedFd),
-    Ring(Ring, RawFd),
+    /// Boxed: it is four times as large as the rest of a [`Stream`], which is moved from the pool and back for each request.
+    Ring(Box<Ring>, RawFd),
 }
 
 /// A stream of monoio's that is read and written at once. (Its own halves cannot be used: dropping the write half shuts the connection down.)
@@ -116,7 +117,7 @@ impl Stream {
             Side::Downstream => (Unblock::ShutdownRead(raw), Unblock::ShutdownBoth(raw)),
             Side::Upstream => (Unblock::ShutdownBoth(raw), Unblock::ShutdownBoth(raw)),
         });
-        Ok(Stream { slot, socket: Socket::Ring(Ring(UnsafeCell::new(stream)), raw) })
+        Ok(Stream { slot, socket: Socket::Ring(Box::new(Ring(UnsafeCell::new(stream))), raw) })
     }
 
     fn fd(&self) -> RawFd {
