@@ -7,14 +7,14 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use arc_swap::cache::Cache;
 
 use crate::config::Snapshot;
 use crate::http::HttpDate;
-use crate::io::{Reactor, Tick};
+use crate::io::{Reactor, Tick, unix_s};
 use crate::telemetry::WorkerCounters;
 
 /// How long requests in flight may take to end once the process is asked to.
@@ -73,8 +73,7 @@ impl Worker {
 
     /// The text of a `Date` field.
     pub fn date(&self) -> [u8; 29] {
-        let unix_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        *self.date.borrow_mut().at(unix_s)
+        *self.date.borrow_mut().at(unix_s())
     }
 
     /// Connections end after the answer under way.

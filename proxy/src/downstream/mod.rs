@@ -54,6 +54,7 @@ impl Downstream {
         let mut deadline = self.first_deadline(&policy.timeouts);
         let mut parsed = 0;
         let mut skipped_empty_line = false;
+        let mut has_begun = false;
         loop {
             if !skipped_empty_line && self.incoming.filled().starts_with(b"\r\n") {
                 self.incoming.consume(2);
@@ -70,6 +71,9 @@ impl Downstream {
             if was_empty {
                 self.incoming = Buf::default();
             }
+            if std::mem::take(&mut has_begun) {
+                deadline = Deadline::after(policy.timeouts.request_headers, Timer::RequestHeaders);
+            }
             match self.read(limits, deadline).await {
                 Ok(0) if was_empty => return Ok(None),
                 Ok(0) => return Err(Fault { kind: Kind::Malformed, detail: "a head that was cut off (RFC 9112 8)" }),
@@ -81,9 +85,8 @@ impl Downstream {
                 }
                 Err(IoError::Os(_)) => return Err(Fault { kind: Kind::ClientGone, detail: "the client broke off" }),
             }
-            if was_empty && self.requests > 0 {
-                deadline = Deadline::after(policy.timeouts.request_headers, Timer::RequestHeaders);
-            }
+            // Most heads have come whole with this, and need no deadline any more.
+            has_begun = was_empty && self.requests > 0;
         }
     }
 

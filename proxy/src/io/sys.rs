@@ -176,6 +176,13 @@ pub fn clock_ns() -> u64 {
     clock(libc::CLOCK_MONOTONIC)
 }
 
+/// Whole seconds since 1970.
+pub fn unix_s() -> u64 {
+    // SAFETY: a null pointer is allowed: the time is returned alone.
+    let now = unsafe { libc::time(std::ptr::null_mut()) };
+    u64::try_from(now).unwrap_or(0)
+}
+
 fn clock(id: libc::clockid_t) -> u64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: the pointer is to a live timespec.

@@ -69,11 +69,10 @@ impl Pool {
     pub fn warm(self: &Rc<Self>, replay: Replay, ages: Ages) -> Option<Lease> {
         let now = Tick::now();
         let limit = self.learned.limit(ages.idle);
-        let fresh = FRESH_MAX.min(limit / 2);
         let mut idle = self.idle.borrow_mut();
         loop {
             let candidate = idle.last()?;
-            if replay == Replay::Impossible && now.since(candidate.since) >= fresh {
+            if replay == Replay::Impossible && now.since(candidate.since) >= FRESH_MAX.min(limit / 2) {
                 return None;
             }
             let candidate = idle.pop()?;
