@@ -76,6 +76,10 @@ pub struct HeadLimits {
 /// Shape: `bytes` starts at the request line, behind at most one empty line that the caller has removed (RFC 9112 section 2.2). `None`: incomplete,
 /// read more. Errors: the fault to answer with, then close. Source: RFC 9112 sections 2 to 6.
 pub fn parse_request(bytes: &[u8], limits: HeadLimits, fields: &mut Fields) -> Result<Option<RequestHead>, Fault> {
+    if bytes == b"\r" {
+        // Half of that empty line: what it is depends on what comes next.
+        return Ok(None);
+    }
     if matches!(bytes.first(), Some(b'\r' | b'\n' | b' ' | b'\t')) {
         return Err(malformed("white space before the request line (RFC 9112 2.2)"));
     }

@@ -69,6 +69,24 @@ on_both_drivers! {
         assert_eq!(client.response().text(), "/b");
     }
 
+    /// RFC 9112 section 2.2: that line is the same when its CR comes alone.
+    fn empty_line_that_comes_in_two_pieces_is_passed_over(driver: Driver) {
+        let app = echo();
+        let proxy = proxy(driver, &app);
+        let mut client = proxy.client();
+        for target in ["/a", "/b"] {
+            client.send("\r");
+            // A way through another thread of the proxy: its worker reads the CR meanwhile.
+            proxy.metrics();
+            client.offer(format!("\nGET {target} HTTP/1.1\r\nHost: a\r\n\r\n"));
+            assert_eq!(client.response().text(), target);
+        }
+        client.send("\r\n\r");
+        proxy.metrics();
+        client.offer("\nGET /c HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert_eq!(client.response().status, 400, "one empty line and no more");
+    }
+
     fn request_that_comes_byte_by_byte_is_whole(driver: Driver) {
         let app = echo();
         let proxy = proxy(driver, &app);
