@@ -17,6 +17,10 @@ bench *arguments:
 long:
     cargo test --release -p slipstream-tests -- --ignored body_of_10_gb
 
+# Many random and damaged requests: do nginx, Node and Go read what we accept as we do? Ten minutes; the seed is any number.
+differential cases="50000" seed="1":
+    DIFFERENTIAL_CASES={{cases}} DIFFERENTIAL_SEED={{seed}} cargo test -p slipstream-tests --test differential -- --include-ignored --nocapture
+
 # Licences, sources and advisories of the dependencies: needs cargo-deny.
 deny:
     cargo deny check

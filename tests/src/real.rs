@@ -74,18 +74,28 @@ const ATTEMPTS: usize = 5;
 
 /// `tests/peers/app.js` under Node; `settings` are its environment.
 pub fn node(settings: &[(&str, &str)]) -> Peer {
+    node_runs("app.js", settings)
+}
+
+/// A script of `tests/peers` under Node.
+pub fn node_runs(script: &str, settings: &[(&str, &str)]) -> Peer {
     let mut command = Command::new("node");
-    command.arg(source("app.js")).envs(settings.iter().copied());
+    command.arg(source(script)).envs(settings.iter().copied());
     announced(command, TempDir::new().unwrap())
 }
 
 /// `tests/peers/app.go`, compiled by Go.
 pub fn go(settings: &[(&str, &str)]) -> Peer {
+    go_runs("app.go", settings)
+}
+
+/// A program of `tests/peers`, compiled by Go.
+pub fn go_runs(program: &str, settings: &[(&str, &str)]) -> Peer {
     let directory = TempDir::new().unwrap();
-    let binary = directory.path().join("app");
+    let binary = directory.path().join("program");
     let built =
-        Command::new("go").arg("build").arg("-o").arg(&binary).arg(source("app.go")).env("GO111MODULE", "off").status();
-    assert!(built.unwrap_or_else(|error| panic!("no go: {error}")).success(), "app.go does not compile");
+        Command::new("go").arg("build").arg("-o").arg(&binary).arg(source(program)).env("GO111MODULE", "off").status();
+    assert!(built.unwrap_or_else(|error| panic!("no go: {error}")).success(), "{program} does not compile");
     let mut command = Command::new(&binary);
     command.envs(settings.iter().copied());
     announced(command, directory)
