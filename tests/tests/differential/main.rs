@@ -9,6 +9,7 @@
 
 mod account;
 mod compare;
+mod literature;
 mod mutations;
 mod reading;
 mod recorder;
@@ -30,7 +31,7 @@ use crate::witness::{SERVERS, Witnesses};
 const CASES: [u64; 2] = [4000, 1500];
 const SEED: u64 = 9112;
 
-/// Played before the random ones: what no run may miss.
+/// Played before the random ones, as the literature is: what no run may miss.
 const PINNED: &[&[u8]] = &[
     // An empty line before a request, which may come in two pieces.
     b"\r\nGET /a HTTP/1.1\r\nHost: a\r\n\r\n",
@@ -69,6 +70,7 @@ on_both_drivers! {
         let (seed, cases) = (asked("DIFFERENTIAL_SEED", SEED), asked("DIFFERENTIAL_CASES", CASES[driver as usize]));
         let pinned = PINNED.iter().flat_map(|bytes| [Case::literal(bytes), Case::literal(bytes).in_single_bytes()]);
         let failures: Vec<String> = pinned
+            .chain(literature::all().iter().map(|bytes| Case::literal(bytes)))
             .chain((0..cases).map(|number| Case::made(&mut Rng::of_case(seed, number))))
             .filter_map(|case| stage.play(&case).err().map(|why| format!("{why}\n    {case}")))
             .take(FAILURES_MAX)

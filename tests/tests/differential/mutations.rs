@@ -1,8 +1,8 @@
-//! What is done to well-formed requests: blind damage, and what the literature on request smuggling does on purpose (Linhart and others
-//! 2005; Kettle, "HTTP Desync Attacks", 2019; Jabiyev and others, "T-Reqs", 2021; Weikop, "Funky chunks", 2025).
+//! What is done to well-formed requests: blind damage, and what is known to confuse parsers ([`crate::literature`]).
 
 use std::ops::Range;
 
+use crate::literature::{CHUNK_LINES, CODINGS, LENGTHS, LINES, filled_in};
 use crate::rng::Rng;
 
 type Mutate = fn(&mut Rng, &mut Vec<u8>);
@@ -103,23 +103,14 @@ pub const MUTATIONS: &[(&str, Mutate)] = &[
     }),
     ("another length", |rng, bytes| {
         if let Some(line) = named_line(bytes, b"content-length:") {
-            let value = rng.pick(&[
-                "+1",
-                "-1",
-                "1 ",
-                " 0x5",
-                "5,5",
-                "5, 6",
-                "0",
-                "1e1",
-                "5;",
-                "5\t",
-                "99999999999999999999",
-                "\"5\"",
-                "4_0",
-            ]);
-            let value = if rng.percent(40) { rng.below(60).to_string() } else { value.to_string() };
-            bytes.splice(line, format!("Content-Length: {value}\r\n").into_bytes());
+            bytes.splice(line, format!("Content-Length: {}\r\n", rng.below(60)).into_bytes());
+        }
+    }),
+    ("a length written otherwise", |rng, bytes| {
+        if let Some(line) = named_line(bytes, b"content-length:") {
+            let number = bytes[line.clone()][b"content-length:".len()..].trim_ascii();
+            let value = filled_in(rng.pick(LENGTHS), number);
+            bytes.splice(line, [&b"Content-Length:"[..], &value, b"\r\n"].concat());
         }
     }),
     ("another coding", |rng, bytes| {
@@ -127,14 +118,17 @@ pub const MUTATIONS: &[(&str, Mutate)] = &[
             bytes.splice(line, [&b"Transfer-Encoding:"[..], rng.pick(CODINGS), b"\r\n"].concat());
         }
     }),
-    ("another chunk line", |rng, bytes| {
-        let body = head_end(bytes);
-        let sizes: Vec<Range<usize>> = lines(bytes)
-            .into_iter()
-            .filter(|line| line.start >= body && bytes[line.start].is_ascii_hexdigit())
-            .collect();
+    ("a chunk size written otherwise", |rng, bytes| {
+        let mut sizes = lines(bytes);
+        sizes.retain(|line| {
+            let digits = digits(&bytes[line.clone()]);
+            digits > 0 && matches!(bytes.get(line.start + digits), Some(b';' | b'\r' | b'\n'))
+        });
         if !sizes.is_empty() {
-            bytes.splice(sizes[rng.below(sizes.len())].clone(), rng.pick(CHUNK_LINES).iter().copied());
+            let line = sizes[rng.below(sizes.len())].clone();
+            let size = line.start..line.start + digits(&bytes[line.clone()]);
+            let other = filled_in(rng.pick(CHUNK_LINES), &bytes[size]);
+            bytes.splice(line, other);
         }
     }),
     ("a piece of itself put in", |rng, bytes| {
@@ -177,106 +171,6 @@ pub const MUTATIONS: &[(&str, Mutate)] = &[
 /// Bytes that delimit something for some parser, or are white space for one and not for another.
 const SPECIAL: &[u8] = b"\r\n\t \0:,;=/\\\"#%?0159-_\x0b\x0c\x7f\x80\x85\xa0\xff";
 
-const LINES: &[&[u8]] = &[
-    b"Transfer-Encoding: chunked\r\n",
-    b"Transfer-Encoding : chunked\r\n",
-    b"Transfer-Encoding:\tchunked\r\n",
-    b"Transfer-Encoding:\x0bchunked\r\n",
-    b"Transfer-Encoding:\r\n chunked\r\n",
-    b" Transfer-Encoding: chunked\r\n",
-    b"X: x\nTransfer-Encoding: chunked\r\n",
-    b"X: x\rTransfer-Encoding: chunked\r\n",
-    b"\0Transfer-Encoding: chunked\r\n",
-    b"Transfer-Encoding: identity\r\n",
-    b"Transfer-Encoding: xchunked\r\n",
-    b"Transfer-Encoding\r\n: chunked\r\n",
-    b"Transfer-\xe9ncoding: chunked\r\n",
-    b"Transfer_Encoding: chunked\r\n",
-    b"tRANSFER-eNCODING: cHUNKED\r\n",
-    b"Content-Length: 5\r\n",
-    b"Content-Length: 0\r\n",
-    b"Content-Length:5\r\n",
-    b"Content-Length : 5\r\n",
-    b"Content-Length:\t5\r\n",
-    b"Content-Length: +5\r\n",
-    b"Content-Length: 5, 5\r\n",
-    b"Content-Length: 5\r\nContent-Length: 6\r\n",
-    b"Content-Length\0: 5\r\n",
-    b"Content_Length: 5\r\n",
-    b"Content-Length: 5\nX: y\r\n",
-    b"Host: b\r\n",
-    b"Host: a, b\r\n",
-    b"Host: a/b@c\r\n",
-    b"Host:\r\n",
-    b"Connection: close\r\n",
-    b"Connection: Content-Length\r\n",
-    b"Connection: Transfer-Encoding\r\n",
-    b"Connection: Host, X-Forwarded-For\r\n",
-    b"Connection: close, x\r\nX: gone\r\n",
-    b"Expect: 100-continue\r\n",
-    b"Expect: x 100-continue\r\n",
-    b"Upgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA\r\n",
-    b"TE: trailers, chunked\r\n",
-    b"Trailer: Content-Length\r\n",
-    b"X: y\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: b\r\n",
-    b"GET /smuggled HTTP/1.1\r\n",
-    b": empty name\r\n",
-    b"no colon\r\n",
-    b"\r\r\n",
-    b"X-Bell: \x07\r\n",
-    b"X-Del: \x7f\r\n",
-];
-
-const CODINGS: &[&[u8]] = &[
-    b" chunked",
-    b"chunked",
-    b"\tchunked\t",
-    b" CHUNKED",
-    b" chunked, chunked",
-    b" gzip, chunked",
-    b" chunked, gzip",
-    b" chunked;q=1",
-    b" \"chunked\"",
-    b" chunked,",
-    b" ,chunked",
-    b" chunke",
-    b" chunked x",
-    b"\xa0chunked",
-    b" chunked\x0b",
-    b"",
-];
-
-const CHUNK_LINES: &[&[u8]] = &[
-    b"5\r\n",
-    b"0\r\n",
-    b"0x5\r\n",
-    b"+5\r\n",
-    b"-1\r\n",
-    b" 5\r\n",
-    b"5 \r\n",
-    b"5\t;a\r\n",
-    b"5;\r\n",
-    b"5;a\n\r\n",
-    b"5;a\rb\r\n",
-    b"5;\nx\r\n",
-    b"5\n",
-    b"5\r",
-    b"5\r\r\n",
-    b"5,a\r\n",
-    b"5 ;a=b\r\n",
-    b"5;\"a\r\n",
-    b"00000000000000005\r\n",
-    b"fffffffffffffffff\r\n",
-    b"10000000000000005\r\n",
-    b"\r\n",
-    b"0\n\n",
-    b"0\r\n\r\n",
-    b"0\r\nX: y\r\n",
-    b"0\r\nContent-Length: 5\r\n",
-    b"0\r\n X: y\r\n",
-    b"0\r\nX\r\n",
-];
-
 const BEHIND: &[&[u8]] = &[
     b"GET /behind HTTP/1.1\r\nHost: a\r\n\r\n",
     b"\r\nGET /behind HTTP/1.1\r\nHost: a\r\n\r\n",
@@ -286,6 +180,11 @@ const BEHIND: &[&[u8]] = &[
     b"GPOST /behind HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc",
     b"x=1&y=2",
 ];
+
+/// How many hex digits a line starts with.
+fn digits(line: &[u8]) -> usize {
+    line.iter().take_while(|byte| byte.is_ascii_hexdigit()).count()
+}
 
 fn insert(bytes: &mut Vec<u8>, at: usize, piece: &[u8]) {
     bytes.splice(at..at, piece.iter().copied());

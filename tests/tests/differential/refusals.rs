@@ -1,5 +1,7 @@
 //! What a server refuses of what we accept, and why that is no other reading. A refusal that is not in the table fails the run.
 
+use slipstream_tests::contains;
+
 use crate::account::Account;
 use crate::witness::Server;
 
@@ -69,7 +71,19 @@ const REFUSALS: &[Refusal] = &[
         why: "a path with a broken escape",
         holds: |account, _| unescaped(path(account)).is_none(),
     },
+    Refusal {
+        server: Server::Go,
+        status: 400,
+        why: "a Trailer that names a framing field",
+        holds: |_, bytes| {
+            let names =
+                |line: &[u8]| FRAMING.iter().any(|name| contains(&line.to_ascii_lowercase()["trailer:".len()..], name));
+            lines_of(bytes, b"trailer:").any(names)
+        },
+    },
 ];
+
+const FRAMING: &[&[u8]] = &[b"content-length", b"transfer-encoding", b"trailer"];
 
 /// `http.METHODS`, as far as the cases go.
 const NODE_METHODS: &[&str] =

@@ -236,10 +236,11 @@ fn judge_arrival(case: &Case, arrived: &[Arrived], answered: &[u8]) -> Result<()
     }
 }
 
-/// The whole requests of the app, and the statuses of the client.
-fn outcome(arrived: &[Arrived], answered: &[u8]) -> (Vec<Account>, Vec<u16>) {
+/// The whole requests of the app, and whose answers the client got. Which refusal it got may depend on the cuts: a line that cannot
+/// become one is refused before it is whole.
+fn outcome(arrived: &[Arrived], answered: &[u8]) -> (Vec<Account>, Vec<bool>) {
     let whole = arrived.iter().filter_map(|arrived| arrived.read.clone().ok()).collect();
-    (whole, answers(answered).iter().map(|answer| answer.status).collect())
+    (whole, answers(answered).iter().map(|answer| answer.is_of_the_app).collect())
 }
 
 /// Statuses that may come from the proxy: of a request that is refused, and 200 to one that has no Max-Forwards left.
