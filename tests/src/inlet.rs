@@ -47,10 +47,10 @@ impl<S: Read> Inlet<S> {
             self.bytes.drain(..self.at);
             self.at = 0;
         }
-        let filled = self.bytes.len();
-        self.bytes.resize(filled + READ_BYTES, 0);
-        let read = self.source.read(&mut self.bytes[filled..]);
-        self.bytes.truncate(filled + *read.as_ref().unwrap_or(&0));
+        // Not room made at the end of `bytes`: without optimisation its zeros are written one by one.
+        let mut buffer = [0; READ_BYTES];
+        let read = self.source.read(&mut buffer);
+        self.bytes.extend_from_slice(&buffer[..*read.as_ref().unwrap_or(&0)]);
         match read {
             Ok(0) => Err(End::Clean),
             Ok(_) => Ok(()),
