@@ -28,6 +28,10 @@ pub fn all() -> Vec<Vec<u8>> {
         all.push(request(&[CHUNKED], &[&filled_in(line, b"5"), b"hello\r\n0\r\n\r\n"]));
         all.push(request(&[CHUNKED], &[b"5\r\nhello\r\n", &filled_in(line, b"0"), b"\r\n"]));
     }
+    for end in LINE_ENDS {
+        all.push(request(&[CHUNKED], &[b"5\r\nhello", end, b"0\r\n\r\n"]));
+        all.push(request(&[CHUNKED], &[b"5\r\nhello\r\n0\r\n", end]));
+    }
     all
 }
 
@@ -170,4 +174,23 @@ pub const CHUNK_LINES: &[&[u8]] = &[
     b"0\r\n\r\n",
     b"N\r\nContent-Length: 5\r\n",
     b"N\r\n X: y\r\n",
+];
+
+/// What may stand where CR LF has to: at the end of a line, behind the data of a chunk, at the end of the trailer section. A parser that
+/// passes over two bytes there without a look takes those of other length for part of what follows.
+pub const LINE_ENDS: &[&[u8]] = &[
+    b"",
+    b"\n",
+    b"\r",
+    b"\r\r\n",
+    b"\n\r",
+    b"\n\n",
+    b"\r\r",
+    b"\r\n\r\n",
+    b" \r\n",
+    b"\0\r\n",
+    b"\x85\r\n",
+    b"x\n",
+    b"\rx",
+    b"xy",
 ];

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::literature::{CHUNK_LINES, CODINGS, LENGTHS, LINES, filled_in};
+use crate::literature::{CHUNK_LINES, CODINGS, LENGTHS, LINE_ENDS, LINES, filled_in};
 use crate::rng::Rng;
 
 type Mutate = fn(&mut Rng, &mut Vec<u8>);
@@ -68,8 +68,7 @@ pub const MUTATIONS: &[(&str, Mutate)] = &[
     ("an end of a line changed", |rng, bytes| {
         let line = line(rng, bytes);
         let end = line.start + bytes[line.clone()].trim_ascii_end().len();
-        let other = rng.pick(&[&b"\n"[..], b"\r", b"\r\r\n", b"\n\r", b"\r\n\r\n", b" \r\n", b"\0\r\n", b"\x85\r\n"]);
-        bytes.splice(end..line.end, other.iter().copied());
+        bytes.splice(end..line.end, rng.pick(LINE_ENDS).iter().copied());
     }),
     ("a space before a colon", |rng, bytes| {
         let line = line(rng, bytes);
