@@ -8,6 +8,8 @@ pub mod control;
 pub mod demo;
 mod downstream;
 pub mod fault;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod h1;
 mod http;
 mod io;
