@@ -2,6 +2,7 @@
 //!
 //! An oracle says what a message means. A target feeds both and compares. Nothing here is clever: it must be right at a glance.
 
+pub mod chunks;
 pub mod framing;
 pub mod head;
 pub mod splits;
