@@ -49,7 +49,12 @@ impl<S: Read> Inlet<S> {
         }
         // Not room made at the end of `bytes`: without optimisation its zeros are written one by one.
         let mut buffer = [0; READ_BYTES];
-        let read = self.source.read(&mut buffer);
+        let read = loop {
+            match self.source.read(&mut buffer) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                read => break read,
+            }
+        };
         self.bytes.extend_from_slice(&buffer[..*read.as_ref().unwrap_or(&0)]);
         match read {
             Ok(0) => Err(End::Clean),

@@ -344,7 +344,8 @@ impl Reactor {
 
     fn wake_yielded(&self) {
         sys::event_clear(&self.turn);
-        for waker in self.yielded.take() {
+        // A wake only queues its task: nothing yields while this is borrowed. The memory stays for the next.
+        for waker in self.yielded.borrow_mut().drain(..) {
             waker.wake();
         }
     }
