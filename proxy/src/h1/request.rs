@@ -83,6 +83,8 @@ pub fn parse_request(bytes: &[u8], limits: HeadLimits, fields: &mut Fields) -> R
     if matches!(bytes.first(), Some(b'\r' | b'\n' | b' ' | b'\t')) {
         return Err(malformed("white space before the request line (RFC 9112 2.2)"));
     }
+    // What is behind the limit may have come or not: it says nothing.
+    let bytes = &bytes[..bytes.len().min(limits.bytes)];
     let mut table = [const { MaybeUninit::<httparse::Header>::uninit() }; FIELDS_MAX];
     let table = &mut table[..limits.fields.min(FIELDS_MAX)];
     let mut request = httparse::Request::new(&mut []);
@@ -90,11 +92,9 @@ pub fn parse_request(bytes: &[u8], limits: HeadLimits, fields: &mut Fields) -> R
         Ok(httparse::Status::Complete(len)) => len,
         Ok(httparse::Status::Partial) if bytes.len() < limits.bytes => return Ok(None),
         Ok(httparse::Status::Partial) => return Err(too_large(bytes, limits)),
+        Err(httparse::Error::Version) if bytes.len() < limits.bytes && is_inside_version(bytes) => return Ok(None),
         Err(error) => return Err(refuse(error, bytes)),
     };
-    if len > limits.bytes {
-        return Err(too_large(bytes, limits));
-    }
     collect(&bytes[..len], request.headers, fields).map_err(malformed)?;
     let (Some(method_token), Some(path), Some(minor)) = (request.method, request.path, request.version) else {
         return Err(malformed("a request line that is not whole"));
@@ -258,6 +258,15 @@ fn refuse(error: httparse::Error, bytes: &[u8]) -> Fault {
     })
 }
 
+/// The request line ends inside `HTTP/<digit>.<digit>`, or before its line end: the rest decides between 400 and 505.
+fn is_inside_version(bytes: &[u8]) -> bool {
+    const SHAPE: &[u8] = b"HTTP/0.0\r";
+    let mut parts = bytes.splitn(3, |&byte| byte == b' ');
+    let version = parts.nth(2).unwrap_or_default();
+    version.len() <= SHAPE.len()
+        && version.iter().zip(SHAPE).all(|(byte, of)| byte == of || (*of == b'0' && byte.is_ascii_digit()))
+}
+
 /// The request line is whole, and ends in `HTTP/<digit>.<digit>`.
 fn names_another_version(bytes: &[u8]) -> bool {
     let line = &bytes[..memchr::memchr(b'\n', bytes).unwrap_or(bytes.len())];
@@ -267,4 +276,37 @@ fn names_another_version(bytes: &[u8]) -> bool {
         return false;
     };
     matches!(version, [b'H', b'T', b'T', b'P', b'/', major, b'.', minor] if major.is_ascii_digit() && minor.is_ascii_digit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kind(bytes: &[u8], limit: usize) -> Option<Kind> {
+        let limits = HeadLimits { bytes: limit, fields: 8 };
+        parse_request(bytes, limits, &mut Fields::default()).map_err(|fault| fault.kind).err()
+    }
+
+    #[test]
+    fn another_version_is_refused_with_the_same_fault_however_it_arrives() {
+        let line = b"GET / HTTP/2.0\r\n";
+        for cut in 1..line.len() {
+            assert_eq!(kind(&line[..cut], 1024), None, "{cut}");
+        }
+        assert_eq!(kind(line, 1024), Some(Kind::VersionNotSupported));
+        for bad in ["GET / HTTP/x", "GET / HTTP/2,", "GET / HTTP/2.0 ", "GET / HTTP/2.0\rx", "GET / HTTPS", "GET / ab"]
+        {
+            assert_eq!(kind(bad.as_bytes(), 1024), Some(Kind::Malformed), "{bad}");
+        }
+    }
+
+    #[test]
+    fn bytes_behind_the_limit_change_nothing() {
+        let head = b"GET / HTTP/1.1\r\nHost: a\r\nX\x01";
+        for len in 26..=head.len() {
+            assert_eq!(kind(&head[..len], 26), Some(Kind::HeadTooLarge), "{len}");
+        }
+        assert_eq!(kind(head, head.len()), Some(Kind::Malformed));
+        assert_eq!(kind(b"GET /\x01", 5), Some(Kind::TargetTooLong));
+    }
 }

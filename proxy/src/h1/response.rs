@@ -45,13 +45,15 @@ pub fn parse_response(
     if !b"HTTP/1.".starts_with(&bytes[..bytes.len().min(7)]) && !bytes.starts_with(b"HTTP/1.") {
         return Err(garbage("bytes that are no HTTP/1.x response (RFC 9112 4)"));
     }
+    // What is behind the limit may have come or not: it says nothing.
+    let bytes = &bytes[..bytes.len().min(limits.bytes)];
     let mut table = [const { MaybeUninit::<httparse::Header>::uninit() }; FIELDS_MAX];
     let mut response = httparse::Response::new(&mut []);
     let config = httparse::ParserConfig::default();
     let len = match config.parse_response_with_uninit_headers(&mut response, bytes, &mut table) {
-        Ok(httparse::Status::Complete(len)) if len <= limits.bytes => len,
+        Ok(httparse::Status::Complete(len)) => len,
         Ok(httparse::Status::Partial) if bytes.len() < limits.bytes => return Ok(None),
-        Ok(_) => return Err(garbage("a head longer than limits.headBytes")),
+        Ok(httparse::Status::Partial) => return Err(garbage("a head longer than limits.headBytes")),
         Err(error) => return Err(garbage(explain(error))),
     };
     collect(&bytes[..len], response.headers, fields).map_err(garbage)?;
