@@ -218,11 +218,11 @@ fn trailers(bytes: &[u8]) -> Result<Option<usize>, BadBody> {
             return if bytes.len() < TRAILERS_BYTES_MAX { Ok(None) } else { Err(TRAILERS_TOO_LONG) };
         };
         let line_end = line_at + lf + 1;
-        if lf == 0 || bytes[line_end - 2] != b'\r' {
-            return Err("a trailer line that ends in LF without CR (RFC 9112 2.2)".into());
-        }
         if line_end > TRAILERS_BYTES_MAX {
             return Err(TRAILERS_TOO_LONG);
+        }
+        if lf == 0 || bytes[line_end - 2] != b'\r' {
+            return Err("a trailer line that ends in LF without CR (RFC 9112 2.2)".into());
         }
         if lf == 1 {
             check_trailers(&bytes[..line_end])?;
@@ -326,6 +326,10 @@ mod tests {
         let with_trailer = |n: usize| format!("0\r\nX: {}\r\n\r\n", "v".repeat(n - 7)).into_bytes();
         assert!(run(&with_trailer(TRAILERS_BYTES_MAX), Keep::Frames, 1000).is_ok());
         assert!(run(&with_trailer(TRAILERS_BYTES_MAX + 1), Keep::Frames, 1000).is_err());
+        let without_cr = format!("0\r\nX: {}\n", "v".repeat(2 * TRAILERS_BYTES_MAX)).into_bytes();
+        for step in [1000, without_cr.len()] {
+            assert_eq!(run(&without_cr, Keep::Frames, step), Err(TRAILERS_TOO_LONG), "step {step}");
+        }
     }
 
     proptest! {
