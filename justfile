@@ -24,7 +24,7 @@ differential cases="50000" seed="1":
 # Looks for input that breaks a rule of HTTP/1: request_head, response_head, chunked or framing. Needs cargo-fuzz and a nightly compiler.
 fuzz TARGET SECONDS:
     mkdir -p proxy/fuzz/corpus/{{TARGET}}
-    cd proxy && cargo +nightly fuzz run {{TARGET}} fuzz/corpus/{{TARGET}} fuzz/seeds/{{TARGET}} -- -max_total_time={{SECONDS}} -timeout=10
+    cd proxy && cargo +nightly fuzz run {{TARGET}} fuzz/corpus/{{TARGET}} fuzz/seeds/{{TARGET}} -- -dict=fuzz/http.dict -max_total_time={{SECONDS}} -timeout=10
 
 # Licences, sources and advisories of the dependencies: needs cargo-deny.
 deny:
