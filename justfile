@@ -21,10 +21,10 @@ long:
 differential cases="50000" seed="1":
     DIFFERENTIAL_CASES={{cases}} DIFFERENTIAL_SEED={{seed}} cargo test -p slipstream-tests --test differential -- --include-ignored --nocapture
 
-# Looks for input that breaks a rule of HTTP/1: request_head, response_head, chunked or framing. Needs cargo-fuzz and a nightly compiler.
+# Looks for input that breaks a rule of HTTP/1: request_head, response_head, chunked or framing. Needs cargo-fuzz.
 fuzz TARGET SECONDS:
     mkdir -p proxy/fuzz/corpus/{{TARGET}}
-    cd proxy && cargo +nightly fuzz run {{TARGET}} fuzz/corpus/{{TARGET}} fuzz/seeds/{{TARGET}} -- -dict=fuzz/http.dict -max_total_time={{SECONDS}} -timeout=10
+    cd proxy && RUSTC_BOOTSTRAP=1 cargo fuzz run {{TARGET}} fuzz/corpus/{{TARGET}} fuzz/seeds/{{TARGET}} -- -dict=fuzz/http.dict -max_total_time={{SECONDS}} -timeout=10
 
 # Licences, sources and advisories of the dependencies: needs cargo-deny.
 deny:

@@ -7,6 +7,7 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard};
@@ -82,10 +83,10 @@ fn turn() -> MutexGuard<'static, ()> {
 
 /// Allocations so far of the one thread that is named `worker-0`.
 fn worker_allocations() -> u64 {
-    let worker = std::fs::read_dir("/proc/self/task").unwrap().find_map(|task| {
-        let task = task.unwrap();
+    let tasks = std::fs::read_dir("/proc/self/task").expect("procfs is there").filter_map(Result::ok);
+    let worker = tasks.into_iter().find_map(|task| {
         let name = std::fs::read_to_string(task.path().join("comm")).unwrap_or_default();
-        (name.trim() == "worker-0").then(|| task.file_name().to_str().unwrap().parse::<u64>().unwrap())
+        (name.trim() == "worker-0").then(|| task.file_name().to_str()?.parse::<u64>().ok())?
     });
     let worker = worker.expect("the proxy has one worker");
     let place = IDS.iter().position(|id| id.load(Relaxed) == worker).expect("it has allocated at its start");
@@ -96,7 +97,7 @@ fn start(driver: Driver, app: &App, tls: Option<(PathBuf, PathBuf)>) -> slipstre
     use slipstream_tests::Origin;
     let settings = Settings {
         listeners: vec![ListenerSettings {
-            address: "127.0.0.1:0".parse().unwrap(),
+            address: (Ipv4Addr::LOCALHOST, 0).into(),
             tls: tls.map(|pair| TlsSettings { certificates: vec![pair] }),
             upstream: UpstreamSettings { authority: app.address().to_string(), addresses: vec![app.address()] },
         }],

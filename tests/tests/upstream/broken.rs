@@ -233,6 +233,25 @@ on_both_drivers! {
         bad_gateway(driver, &sends_and_closes(b"HTTP/1.1 200 OK\r\n"), "connection_terminated");
     }
 
+    /// What is left of a body that the app did not take is no request: the connection ends (RFC 9112 section 9.6).
+    fn rest_of_a_body_that_the_app_left_is_never_a_request(driver: Driver) {
+        for early in ["", "x", "xxxxxxxxxx"] {
+            let app = App::scripted(|mut conn| {
+                conn.request_head();
+                conn.reset();
+            });
+            let proxy = proxy(driver, &app);
+            let mut client = proxy.client();
+            client.send("POST /left HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n");
+            app.wait_to_see("/left");
+            client.offer(early);
+            client.offer("GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n");
+            let (answered, _) = client.rest();
+            let answers = shown(&answered).matches("HTTP/1.1 ").count();
+            assert!(answers <= 1 && !app.saw("/smuggled"), "{}", shown(&answered));
+        }
+    }
+
     /// After an answer was cut off, the proxy and the other connections go on.
     fn proxy_goes_on_after_an_app_broke_off(driver: Driver) {
         let app = App::scripted(|mut conn| match conn.number {
