@@ -173,5 +173,4 @@ fn parse_answer_head(head: &[u8]) -> Result<(u16, u64), Malformed> {
 }
 
 #[cfg(test)]
-#[path = "wire_tests.rs"]
 mod tests;
