@@ -85,18 +85,7 @@ impl Worker {
     pub fn spawn(self: &Rc<Self>, task: impl Future<Output = ()> + 'static) {
         let worker = self.clone();
         self.tasks.set(self.tasks.get() + 1);
-        monoio::spawn(async move {
-            let _running = Running(worker.clone());
-            let mut task = pin!(task);
-            let panicked = std::future::poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| task.as_mut().poll(cx))) {
-                Ok(poll) => poll.map(|()| false),
-                Err(_) => Poll::Ready(true),
-            })
-            .await;
-            if panicked {
-                worker.counters.panics.add(1);
-            }
-        });
+        monoio::spawn(guarded(worker, task));
     }
 
     /// Waits until the tasks are done, at most [`GRACE`]; then ends their waits, so that the kernel holds no buffer of ours any more.
@@ -111,6 +100,20 @@ impl Worker {
             self.reactor.end_all_waits();
             self.reactor.sleep_until(Tick::now().after(GRACE_LOOK)).await;
         }
+    }
+}
+
+/// What a task is on the heap: all of a connection, for as long as it is open.
+pub(crate) async fn guarded(worker: Rc<Worker>, task: impl Future<Output = ()>) {
+    let _running = Running(worker.clone());
+    let mut task = pin!(task);
+    let panicked = std::future::poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| task.as_mut().poll(cx))) {
+        Ok(poll) => poll.map(|()| false),
+        Err(_) => Poll::Ready(true),
+    })
+    .await;
+    if panicked {
+        worker.counters.panics.add(1);
     }
 }
 

@@ -87,3 +87,6 @@ async fn connection(worker: Rc<Worker>, listening: Rc<Listening>, stream: Stream
     let downstream = Downstream::new(transport, peer.ip());
     serve::connection(&worker, &listening, downstream).await;
 }
+
+#[cfg(test)]
+mod tests;
