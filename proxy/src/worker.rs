@@ -81,11 +81,11 @@ impl Worker {
         self.stopping.get()
     }
 
-    /// Runs a task whose panic costs nothing but itself.
-    pub fn spawn(self: &Rc<Self>, task: impl Future<Output = ()> + 'static) {
+    /// Runs the task that `begin` makes; its panic costs nothing but itself.
+    pub fn spawn<T: Future<Output = ()> + 'static>(self: &Rc<Self>, begin: impl FnOnce() -> T + 'static) {
         let worker = self.clone();
         self.tasks.set(self.tasks.get() + 1);
-        monoio::spawn(guarded(worker, task));
+        monoio::spawn(guarded(worker, begin));
     }
 
     /// Waits until the tasks are done, at most [`GRACE`]; then ends their waits, so that the kernel holds no buffer of ours any more.
@@ -103,10 +103,11 @@ impl Worker {
     }
 }
 
-/// What a task is on the heap: all of a connection, for as long as it is open.
-pub(crate) async fn guarded(worker: Rc<Worker>, task: impl Future<Output = ()>) {
+/// What a task is on the heap: all of a connection, for as long as it is open. Handed over ready, the connection would be in it twice: where
+/// it came, and where it is pinned.
+pub(crate) async fn guarded<T: Future<Output = ()>>(worker: Rc<Worker>, begin: impl FnOnce() -> T) {
     let _running = Running(worker.clone());
-    let mut task = pin!(task);
+    let mut task = pin!(begin());
     let panicked = std::future::poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| task.as_mut().poll(cx))) {
         Ok(poll) => poll.map(|()| false),
         Err(_) => Poll::Ready(true),

@@ -39,7 +39,7 @@ pub(crate) async fn accept(worker: Rc<Worker>, listener: Listener, listening: Rc
         match listener.accept().await {
             Ok((stream, peer)) => {
                 let (task_worker, listening) = (worker.clone(), listening.clone());
-                worker.spawn(connection(task_worker, listening, stream, peer));
+                worker.spawn(move || connection(task_worker, listening, stream, peer));
             }
             Err(_) => worker.reactor.sleep_until(Tick::now().after(ACCEPT_PAUSE)).await,
         }
