@@ -111,3 +111,6 @@ fn coding<'h>(lines: impl Iterator<Item = &'h [u8]>) -> Result<(), Refused> {
         false => Err(Refused::Ambiguous("a Transfer-Encoding that does not end in chunked, once (RFC 9112 6.1)")),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,6 +8,8 @@ mod framing;
 mod request;
 mod response;
 mod target;
+#[cfg(test)]
+mod testing;
 mod write;
 
 pub use body::{BadBody, Body};

@@ -279,34 +279,4 @@ fn names_another_version(bytes: &[u8]) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn kind(bytes: &[u8], limit: usize) -> Option<Kind> {
-        let limits = HeadLimits { bytes: limit, fields: 8 };
-        parse_request(bytes, limits, &mut Fields::default()).map_err(|fault| fault.kind).err()
-    }
-
-    #[test]
-    fn another_version_is_refused_with_the_same_fault_however_it_arrives() {
-        let line = b"GET / HTTP/2.0\r\n";
-        for cut in 1..line.len() {
-            assert_eq!(kind(&line[..cut], 1024), None, "{cut}");
-        }
-        assert_eq!(kind(line, 1024), Some(Kind::VersionNotSupported));
-        for bad in ["GET / HTTP/x", "GET / HTTP/2,", "GET / HTTP/2.0 ", "GET / HTTP/2.0\rx", "GET / HTTPS", "GET / ab"]
-        {
-            assert_eq!(kind(bad.as_bytes(), 1024), Some(Kind::Malformed), "{bad}");
-        }
-    }
-
-    #[test]
-    fn bytes_behind_the_limit_change_nothing() {
-        let head = b"GET / HTTP/1.1\r\nHost: a\r\nX\x01";
-        for len in 26..=head.len() {
-            assert_eq!(kind(&head[..len], 26), Some(Kind::HeadTooLarge), "{len}");
-        }
-        assert_eq!(kind(head, head.len()), Some(Kind::Malformed));
-        assert_eq!(kind(b"GET /\x01", 5), Some(Kind::TargetTooLong));
-    }
-}
+mod tests;

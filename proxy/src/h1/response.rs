@@ -120,3 +120,6 @@ fn explain(error: httparse::Error) -> &'static str {
         httparse::Error::Token => "a reason phrase with a control character (RFC 9112 4)",
     }
 }
+
+#[cfg(test)]
+mod tests;

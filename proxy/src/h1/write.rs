@@ -297,3 +297,6 @@ pub fn answer_head(
     }
     out.put(b"\r\n");
 }
+
+#[cfg(test)]
+mod tests;
