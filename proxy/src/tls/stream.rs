@@ -476,3 +476,6 @@ fn encode<Data>(data: &mut rustls::unbuffered::EncodeTlsData<'_, Data>, outgoing
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
