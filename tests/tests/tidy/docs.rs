@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::doors::libraries;
 use crate::tokens::{Token, tokens};
 use crate::{File, assert_complains, assert_none, repository};
 
@@ -42,11 +43,12 @@ struct Names {
     words: BTreeSet<String>,
     /// Behind `fn`, `struct` and the like; fields, variants and modules too.
     items: BTreeSet<(String, String)>,
+    libraries: Vec<String>,
 }
 
 impl Names {
     /// An item is known by its room and its name; a room is known by the name of its file or folder.
-    fn of(sources: &[File]) -> Names {
+    fn of(sources: &[File], libraries: Vec<String>) -> Names {
         let (mut known, mut items) = (BTreeSet::new(), BTreeSet::new());
         for file in sources {
             let Some(inside) = file.path.strip_prefix("proxy/src/") else { continue };
@@ -57,11 +59,14 @@ impl Names {
             items.extend(inside.trim_end_matches(".rs").split('/').map(|part| (room.to_owned(), part.to_owned())));
             items.extend(defined(&all).map(|name| (room.to_owned(), name.to_owned())));
         }
-        Names { words: known, items }
+        Names { words: known, items, libraries }
     }
 
-    /// `room::item`, `room::file`, `Type::method`, `Enum::Variant`: both halves are defined, in one room.
+    /// `room::item`, `room::file`, `Type::method`, `Enum::Variant`: both halves are defined, in one room. Of a library: the sources use it.
     fn know(&self, first: &str, last: &str) -> bool {
+        if self.libraries.iter().any(|library| library == first) {
+            return self.words.contains(first) && self.words.contains(last);
+        }
         let is_room = self.items.contains(&(first.to_owned(), String::new()));
         let mut rooms = self.items.iter().filter(|(_, name)| name == first).map(|(room, _)| room);
         let in_room = |room: &str| self.items.contains(&(room.to_owned(), last.to_owned()));
@@ -132,7 +137,8 @@ fn documents_name_only_files_that_exist() {
 fn architecture_names_only_what_the_sources_have() {
     let page: Vec<File> =
         repository("ARCHITECTURE.md").into_iter().filter(|file| file.path == "ARCHITECTURE.md").collect();
-    assert_none(&unknown(&page, &Names::of(&repository(".rs"))));
+    let libraries = libraries(&repository("proxy/Cargo.toml").remove(0).text);
+    assert_none(&unknown(&page, &Names::of(&repository(".rs"), libraries)));
 }
 
 #[test]
@@ -158,17 +164,20 @@ fn unknown_name_is_found() {
             "proxy/src/pool/mod.rs",
             "pub struct Lease { pub reused: bool }\nimpl Lease { pub fn keep(&self) {} }",
         ),
-        File::new("proxy/src/pool/idle.rs", "fn sweep() {}"),
+        File::new("proxy/src/pool/idle.rs", "fn sweep() { monoio::spawn(x); }"),
         File::new("proxy/src/io/mod.rs", "pub enum IoError { Expired(Timer), Os }\nfn recv() {}"),
     ];
-    let names = Names::of(&sources);
+    let names = Names::of(&sources, vec!["monoio".to_owned()]);
     let with = |text: &str| unknown(&[File::new("ARCHITECTURE.md", text)], &names);
-    assert_none(&with("`pool::Lease` `Lease::keep()` `pool::idle` `pool::sweep` `IoError::Expired` `Lease::reused`"));
+    assert_none(&with(
+        "`pool::Lease` `Lease::keep()` `pool::idle` `pool::sweep` `IoError::Expired` `Lease::reused` `monoio::spawn`",
+    ));
     assert_none(&with("`Proxy-Status` `Connection: close` `Via` `IoError` `SHUT_RD` `forwarded: off` `a::<b>`"));
     for gone in [
         "`pool::Gone`",
         "`Lease::gone`",
         "`gone::keep`",
+        "`monoio::gone`",
         "`Lease::recv`",
         "`IoError::Gone`",
         "`GoneAway`",

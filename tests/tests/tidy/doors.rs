@@ -292,7 +292,7 @@ fn judge(room: &Room, path: &[&str], libraries: &[String]) -> Option<String> {
 }
 
 /// Names under which code uses the libraries of a manifest.
-fn libraries(manifest: &str) -> Vec<String> {
+pub fn libraries(manifest: &str) -> Vec<String> {
     let sections = manifest.split("\n[").filter(|section| section.starts_with("dependencies]"));
     let lines = sections.flat_map(|section| section.lines().skip(1));
     let names = lines.filter_map(|line| line.split(['.', ' ', '=']).next()).filter(|name| !name.is_empty());
