@@ -66,7 +66,7 @@ on_both_drivers! {
                 });
             }
         });
-        let metrics = proxy.metrics();
+        let metrics = proxy.metrics_until("all are done", |metrics| metrics.sum("slipstream_requests_active") == 0);
         assert_eq!(metrics.sum("slipstream_upstream_requests_total"), 320);
         assert_eq!(metrics.sum_where("slipstream_responses_total", "class=\"2xx\""), 320);
     }

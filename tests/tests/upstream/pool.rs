@@ -28,7 +28,7 @@ on_both_drivers! {
             assert_eq!(proxy.client().get("/").text(), "ok");
         }
         assert_eq!(app.connections(), 1);
-        let metrics = proxy.metrics();
+        let metrics = proxy.metrics_until("all are done", |metrics| metrics.sum("slipstream_requests_active") == 0);
         assert_eq!(metrics.sum("slipstream_upstream_connections_total"), 1);
         assert_eq!(metrics.sum("slipstream_upstream_reuses_total"), 9);
         assert_eq!(metrics.sum("slipstream_upstream_connections_idle"), 1);
