@@ -100,6 +100,8 @@ const ROOMS: &[Room] = &[
         rooms: &["config", "control", "io", "listen", "pool::Pool", "telemetry", "tls", "worker"],
         libraries: &["arc_swap", "rustls", "monoio::spawn"],
     },
+    // What the fuzz targets see of the sans-I/O rooms.
+    Room { name: "fuzzing", rooms: &["buf", "h1", "http"], libraries: &[] },
     // Beside the workers: the control thread, and who starts it all.
     Room {
         name: "control",

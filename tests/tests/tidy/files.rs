@@ -15,6 +15,8 @@ fn is_root(path: &str) -> bool {
     let parts: Vec<&str> = path.split('/').collect();
     match parts[..] {
         [.., "src", "lib.rs" | "main.rs"] => true,
+        // A fuzz target.
+        ["proxy", "fuzz", "targets", _] => true,
         // An integration test: a file, or a folder with a main.rs.
         [.., "tests", _] => !parts.contains(&"src"),
         [.., "tests", _, "main.rs"] => !parts.contains(&"src"),
