@@ -161,17 +161,24 @@ pub fn start(settings: Settings) -> Result<Running, StartError> {
             report: report.clone(),
         };
         let thread = std::thread::Builder::new().name(format!("worker-{n}"));
-        workers.push(thread.spawn(move || seed.grow()).map_err(StartError::Thread)?);
+        match thread.spawn(move || seed.grow()) {
+            Ok(worker) => workers.push(worker),
+            Err(error) => {
+                stop.ask();
+                return Err(StartError::Thread(error));
+            }
+        }
     }
     drop(report);
     for _ in 0..workers.len() {
         match reports.recv() {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => {
+            ended => {
+                // Those that run must not go on without the others.
                 stop.ask();
-                return Err(StartError::Thread(error));
+                let lost = || io::Error::other("a worker ended before it was ready");
+                return Err(StartError::Thread(ended.map_or_else(|_| lost(), |said| said.err().unwrap_or_else(lost))));
             }
-            Err(_) => return Err(StartError::Thread(io::Error::other("a worker ended before it was ready"))),
         }
     }
     ready.store(true, Ordering::Release);

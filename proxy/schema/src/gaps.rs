@@ -22,6 +22,7 @@ const GAPS: &[Gap] = &[
     Gap { field: "coalescing", but: &["off"] },
     Gap { field: "upstream.protocol", but: &["auto", "http1"] },
     Gap { field: "halfClose", but: &[] },
+    Gap { field: "limits.connections", but: &[] },
     Gap { field: "listeners.tls.mode", but: &["required"] },
     Gap { field: "telemetry.serviceName", but: &[] },
 ];

@@ -16,6 +16,12 @@ const ANNOUNCED_MARGIN: Duration = Duration::from_secs(1);
 /// Of the shortest idle time after which the app was seen to close, this share is used: in percent.
 const LEARNED_PERCENT: u32 = 80;
 
+/// No app waits less than this for the next request. One that closes sooner is ending or has failed, which says nothing of its idle time.
+const LEARNED_MIN: Duration = Duration::from_millis(500);
+
+/// What was learned so long ago is forgotten: a restart may have taught it, or the app has another configuration by now.
+const LEARNED_FOR: Duration = Duration::from_secs(600);
+
 /// How often idle connections that nobody watches (io_uring) are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -38,30 +44,40 @@ impl Idle {
     }
 }
 
+/// An idle connection that the app closed.
+#[derive(Debug, Clone, Copy)]
+struct Observed {
+    idle: Duration,
+    at: Tick,
+}
+
 /// What the app's own closes have taught.
 #[derive(Default)]
 pub(super) struct Learned {
-    shortest_ms: Cell<Option<u32>>,
+    shortest: Cell<Option<Observed>>,
     configured: Cell<Option<Duration>>,
 }
 
 impl Learned {
     /// The idle time in force, `configured` at most.
-    pub fn limit(&self, configured: Duration) -> Duration {
+    pub fn limit(&self, now: Tick, configured: Duration) -> Duration {
         self.configured.set(Some(configured));
-        let learned = self.shortest_ms.get().map(|ms| Duration::from_millis(u64::from(ms)) * LEARNED_PERCENT / 100);
-        learned.map_or(configured, |learned| learned.min(configured))
+        let Some(shortest) = self.shortest.get() else { return configured };
+        if now.since(shortest.at) >= LEARNED_FOR {
+            self.shortest.set(None);
+            return configured;
+        }
+        configured.min(shortest.idle * LEARNED_PERCENT / 100)
     }
 
-    fn observe(&self, idle: Duration) {
-        let ms = u32::try_from(idle.as_millis()).unwrap_or(u32::MAX);
-        if self.shortest_ms.get().is_none_or(|shortest| ms < shortest) {
-            self.shortest_ms.set(Some(ms));
+    fn observe(&self, now: Tick, idle: Duration) {
+        if idle >= LEARNED_MIN && self.shortest.get().is_none_or(|shortest| idle < shortest.idle) {
+            self.shortest.set(Some(Observed { idle, at: now }));
         }
     }
 
-    fn current(&self) -> Duration {
-        self.limit(self.configured.get().unwrap_or(Duration::MAX))
+    fn current(&self, now: Tick) -> Duration {
+        self.limit(now, self.configured.get().unwrap_or(Duration::MAX))
     }
 }
 
@@ -105,13 +121,14 @@ pub(super) async fn sweep(pool: Rc<Pool>) {
 impl Pool {
     /// Drops idle connections that are over, and learns from those that the app has closed. Returns when to look again; `None`: nothing is idle.
     fn drop_bad(&self) -> Option<Tick> {
-        let (now, limit) = (Tick::now(), self.learned.current());
+        let now = Tick::now();
+        let limit = self.learned.current(now);
         let mut idle = self.idle.borrow_mut();
         let before = idle.len();
         idle.retain(|connection| {
             let quiet = connection.stream.is_quiet();
             if !quiet {
-                self.learned.observe(now.since(connection.since));
+                self.learned.observe(now, now.since(connection.since));
             }
             quiet && connection.is_good(now, limit, None)
         });
@@ -122,5 +139,34 @@ impl Pool {
         let first = idle.iter().map(|connection| connection.until(limit)).min()?;
         let soon = now.after(LOOK_EVERY);
         Some(if self.reactor.is_ring() { first.min(soon) } else { first })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CONFIGURED: Duration = Duration::from_secs(30);
+
+    #[test]
+    fn shortest_idle_time_that_the_app_bore_is_kept_to_with_a_margin() {
+        let (learned, now) = (Learned::default(), Tick(1_000_000));
+        learned.observe(now, Duration::from_secs(10));
+        learned.observe(now, Duration::from_secs(5));
+        learned.observe(now, Duration::from_secs(8));
+        assert_eq!(learned.limit(now, CONFIGURED), Duration::from_secs(4));
+        assert_eq!(learned.limit(now, Duration::from_secs(1)), Duration::from_secs(1));
+    }
+
+    #[test]
+    fn restart_of_the_app_does_not_switch_keep_alive_off() {
+        let (learned, now) = (Learned::default(), Tick(1_000_000));
+        for idle in [Duration::ZERO, LEARNED_MIN - Duration::from_millis(1)] {
+            learned.observe(now, idle);
+            assert_eq!(learned.limit(now, CONFIGURED), CONFIGURED);
+        }
+        learned.observe(now, LEARNED_MIN);
+        assert!(learned.limit(now, CONFIGURED) < LEARNED_MIN);
+        assert_eq!(learned.limit(now.after(LEARNED_FOR), CONFIGURED), CONFIGURED, "it is forgotten in the end");
     }
 }

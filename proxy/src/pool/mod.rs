@@ -68,7 +68,7 @@ impl Pool {
     /// A warm connection that has stayed quiet, if there is one that suits.
     pub fn warm(self: &Rc<Self>, replay: Replay, ages: Ages) -> Option<Lease> {
         let now = Tick::now();
-        let limit = self.learned.limit(ages.idle);
+        let limit = self.learned.limit(now, ages.idle);
         let mut idle = self.idle.borrow_mut();
         loop {
             let candidate = idle.last()?;

@@ -167,6 +167,7 @@ impl TlsStream {
 
     /// Reads ciphertext once.
     async fn receive(&self, deadline: Deadline) -> Result<usize, TlsError> {
+        self.session.borrow_mut().give_back();
         let mut fresh = Buf::default();
         let n = self.io.recv(&mut fresh, deadline).await.map_err(TlsError::Io)?;
         let mut session = self.session.borrow_mut();
@@ -183,7 +184,11 @@ impl TlsStream {
     pub fn send_now(&self, bytes: &[u8]) -> SentNow {
         let mut session = self.session.borrow_mut();
         // An error is met again by the send.
-        if self.sending.now.get() || bytes.len() > RECORD_BYTES || session.encrypt(bytes).is_err() {
+        if self.sending.now.get()
+            || self.sending.broken.get()
+            || bytes.len() > RECORD_BYTES
+            || session.encrypt(bytes).is_err()
+        {
             return SentNow::Part(0);
         }
         match self.io.send_now(session.outgoing.filled()) {
@@ -291,6 +296,15 @@ impl Drop for SendGuard<'_> {
 }
 
 impl Session {
+    /// Memory that holds nothing goes back to the pool: a connection may wait for long.
+    fn give_back(&mut self) {
+        for buf in [&mut self.incoming, &mut self.plain] {
+            if buf.is_empty() {
+                *buf = Buf::default();
+            }
+        }
+    }
+
     /// A turn could come to something: bytes that came, or an end.
     fn has_something(&self) -> bool {
         !self.incoming.is_empty() || !self.plain.is_empty() || self.peer_closed
