@@ -238,6 +238,10 @@ impl Drop for Recorded {
         {
             seen.failures.push(format!("of connection {}", self.number));
         }
+        // A child of another case, between fork and exec, holds the socket too: only this makes the close seen now. Not where it is to be a RST.
+        if SockRef::from(self.tcp()).linger().is_ok_and(|linger| linger.is_none()) {
+            let _ = self.tcp().shutdown(Shutdown::Write);
+        }
         drop(self.stream.take());
         if let Ok(mut seen) = self.log.seen.lock() {
             seen.notes.push(format!("closed {}", self.number));
