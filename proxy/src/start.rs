@@ -14,7 +14,7 @@ use rustls::ServerConfig;
 use crate::config::{ListenerSettings, Settings, Snapshot};
 use crate::control::{self, Control, ControlSettings, Stop};
 use crate::io::{Driver, DriverError, Listener, Runtime, bind, pin_to_nth_cpu};
-use crate::listen::{self, Listening};
+use crate::listen::{self, Listening, Places};
 use crate::pool::Pool;
 use crate::telemetry::WorkerCounters;
 use crate::tls::{CertError, Certificates};
@@ -147,6 +147,7 @@ pub fn start(settings: Settings) -> Result<Running, StartError> {
 
     let (report, reports) = mpsc::channel();
     let mut workers = Vec::new();
+    let places = Arc::new(Places::default());
     for (n, sockets) in sockets.into_iter().enumerate() {
         let seed = Seed {
             n,
@@ -157,6 +158,7 @@ pub fn start(settings: Settings) -> Result<Running, StartError> {
             sockets,
             counters: counters[n].clone(),
             snapshot: snapshot.clone(),
+            places: places.clone(),
             stop: stop.clone(),
             report: report.clone(),
         };
@@ -210,6 +212,7 @@ struct Seed {
     sockets: Vec<TcpListener>,
     counters: Arc<WorkerCounters>,
     snapshot: Arc<ArcSwap<Snapshot>>,
+    places: Arc<Places>,
     stop: Arc<Stop>,
     report: mpsc::Sender<io::Result<()>>,
 }
@@ -232,7 +235,8 @@ impl Seed {
                         upstream_authority: upstream.authority,
                     });
                     let listener = Listener::new(&reactor, socket)?;
-                    monoio::spawn(until(self.stop.clone(), listen::accept(worker.clone(), listener, listening)));
+                    let accept = listen::accept(worker.clone(), listener, listening, self.places.clone());
+                    monoio::spawn(until(self.stop.clone(), accept));
                 }
                 let _ = self.report.send(Ok(()));
                 self.stop.asked().await;

@@ -5,6 +5,7 @@
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use rustls::ServerConfig;
@@ -18,7 +19,7 @@ use crate::tls::TlsStream;
 use crate::transport::Transport;
 use crate::worker::Worker;
 
-/// How long a worker that can accept nothing (no descriptor is free) waits before it tries again.
+/// How long a worker that can take no connection (no descriptor is free, `limits.connections` are open) waits before it tries again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Connections accepted in one go, before the others on the worker have their turn.
@@ -32,14 +33,30 @@ pub(crate) struct Listening {
     pub upstream_authority: String,
 }
 
+/// Open downstream connections of the process, over all workers (`limits.connections`).
+#[derive(Debug, Default)]
+pub(crate) struct Places(AtomicUsize);
+
+impl Places {
+    fn take(&self, limit: usize) -> bool {
+        self.0.fetch_update(Relaxed, Relaxed, |taken| (taken < limit).then_some(taken + 1)).is_ok()
+    }
+}
+
 /// Accepts until the task is dropped.
-pub(crate) async fn accept(worker: Rc<Worker>, listener: Listener, listening: Rc<Listening>) {
+///
+/// Over the limit a connection waits, unserved, for one that ends; those behind it wait in the kernel's queue.
+pub(crate) async fn accept(worker: Rc<Worker>, listener: Listener, listening: Rc<Listening>, places: Arc<Places>) {
     let mut in_a_row = 0;
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
+                while !places.take(worker.snapshot().policy.limits.connections) {
+                    worker.reactor.sleep_until(Tick::now().after(ACCEPT_PAUSE)).await;
+                }
+                let open = Open::new(worker.clone(), places.clone());
                 let (task_worker, listening) = (worker.clone(), listening.clone());
-                worker.spawn(move || connection(task_worker, listening, stream, peer));
+                worker.spawn(move || connection(task_worker, listening, stream, peer, open));
             }
             Err(_) => worker.reactor.sleep_until(Tick::now().after(ACCEPT_PAUSE)).await,
         }
@@ -51,19 +68,29 @@ pub(crate) async fn accept(worker: Rc<Worker>, listener: Listener, listening: Rc
     }
 }
 
-/// Counts an open connection, until it is dropped.
-struct Open(Rc<Worker>);
+/// Counts an open connection and holds its place, until it is dropped.
+struct Open {
+    worker: Rc<Worker>,
+    places: Arc<Places>,
+}
 
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.0.counters.connections_open.fall();
+impl Open {
+    /// A place has been taken.
+    fn new(worker: Rc<Worker>, places: Arc<Places>) -> Open {
+        worker.counters.connections.add(1);
+        worker.counters.connections_open.rise();
+        Open { worker, places }
     }
 }
 
-async fn connection(worker: Rc<Worker>, listening: Rc<Listening>, stream: Stream, peer: SocketAddr) {
-    worker.counters.connections.add(1);
-    worker.counters.connections_open.rise();
-    let _open = Open(worker.clone());
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.worker.counters.connections_open.fall();
+        self.places.0.fetch_sub(1, Relaxed);
+    }
+}
+
+async fn connection(worker: Rc<Worker>, listening: Rc<Listening>, stream: Stream, peer: SocketAddr, _open: Open) {
     let transport = match &listening.tls {
         None => Transport::Plain(stream),
         Some(config) => {

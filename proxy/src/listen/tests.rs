@@ -2,7 +2,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
-use super::{Listening, connection};
+use super::{Listening, Open, connection};
 use crate::io::Stream;
 use crate::worker::{Worker, guarded};
 
@@ -14,8 +14,8 @@ const AROUND_BYTES_MAX: usize = 512;
 
 /// Sizes of a connection's future and of the task around it. Nothing is run: the types are enough.
 fn sizes<C: Future<Output = ()>, B: FnOnce() -> C, T: Future<Output = ()>>(
-    _connection: impl Fn(Rc<Worker>, Rc<Listening>, Stream, SocketAddr) -> C,
-    _begin: impl Fn(Rc<Worker>, Rc<Listening>, Stream, SocketAddr) -> B,
+    _connection: impl Fn(Rc<Worker>, Rc<Listening>, Stream, SocketAddr, Open) -> C,
+    _begin: impl Fn(Rc<Worker>, Rc<Listening>, Stream, SocketAddr, Open) -> B,
     _task: impl Fn(Rc<Worker>, B) -> T,
 ) -> (usize, usize) {
     (size_of::<C>(), size_of::<T>())
@@ -23,7 +23,7 @@ fn sizes<C: Future<Output = ()>, B: FnOnce() -> C, T: Future<Output = ()>>(
 
 #[test]
 fn open_connection_costs_a_few_kilobytes() {
-    let begin = |worker, listening, stream, peer| move || connection(worker, listening, stream, peer);
+    let begin = |worker, listening, stream, peer, open| move || connection(worker, listening, stream, peer, open);
     let (connection_bytes, task_bytes) = sizes(connection, begin, guarded);
     assert!(connection_bytes <= CONNECTION_BYTES_MAX, "the future of a connection has {connection_bytes} bytes");
     let around = task_bytes - connection_bytes;

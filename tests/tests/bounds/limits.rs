@@ -168,4 +168,22 @@ on_both_drivers! {
         let response = client.response();
         case.assert_refusal(&mut client, &response, 413, "RFC 9112 9.6");
     }
+
+    /// The limit holds over all workers and listeners; who comes over it waits and is served when a place is free.
+    fn connection_over_the_limit_waits_for_one_that_ends(driver: Driver) {
+        let app = App::ok();
+        let proxy = Proxy::in_front_of(&app).driver(driver).workers(2).policy("limits: {connections: 3}").start();
+        let mut served: Vec<Client> = (0..3).map(|_| proxy.client()).collect();
+        for client in &mut served {
+            assert_eq!(client.get("/served").text(), "ok");
+        }
+        let mut waiting = proxy.client();
+        waiting.send("GET /waiting HTTP/1.1\r\nHost: a\r\n\r\n");
+        // All that could serve it has been through its loop once more.
+        assert_eq!(served[0].get("/again").text(), "ok");
+        assert!(!app.saw("/waiting"), "a fourth connection is served");
+        assert_eq!(proxy.metrics().sum("slipstream_downstream_connections_open"), 3);
+        drop(served.pop());
+        assert_eq!(waiting.response().text(), "ok");
+    }
 }
