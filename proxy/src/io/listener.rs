@@ -6,7 +6,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::rc::Rc;
 use std::task::Poll;
 
-use super::reactor::{Reactor, SlotGuard};
+use super::reactor::{Reactor, SlotGuard, Watch};
 use super::stream::{Side, Stream};
 use super::sys;
 
@@ -41,7 +41,7 @@ impl Listener {
     pub fn new(reactor: &Rc<Reactor>, listener: std::net::TcpListener) -> io::Result<Listener> {
         let slot = reactor.slot(false);
         let fd = OwnedFd::from(listener);
-        reactor.watch(&slot, fd.as_raw_fd())?;
+        reactor.watch(&slot, fd.as_raw_fd(), Watch::All)?;
         Ok(Listener { slot, fd })
     }
 

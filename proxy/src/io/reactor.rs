@@ -1,8 +1,9 @@
 //! One epoll set a worker, entered into monoio as a single descriptor: readiness, deadlines and fair yields of everything on the worker.
 //!
-//! Under the epoll driver every socket is in the set, edge-triggered. Under io_uring only listeners and connects are; there a socket's [`Slot`]
-//! carries its deadlines. A [`Slot`] outlives no stream: the slot is removed before the descriptor is closed, so that a number that the
-//! kernel gives out again is never mistaken for the old socket (events carry the slot's generation).
+//! Under the epoll driver every socket is in the set, edge-triggered. Under io_uring listeners and connects are, sockets at rest, and those of
+//! clients for the news that they have left; there a socket's [`Slot`] carries its deadlines. A [`Slot`] outlives no stream: the slot is removed
+//! before the descriptor is closed, so that a number that the kernel gives out again is never mistaken for the old socket (events carry the
+//! slot's generation).
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -18,6 +19,9 @@ use crate::timeouts::Timer;
 
 /// Events taken from the kernel at once. More than that are taken in the same turn, in the next round of the loop.
 const EVENTS_PER_CALL: usize = 256;
+
+/// A cancelled operation of the kernel's ends within a turn of the loop.
+const SETTLE: Duration = Duration::from_millis(20);
 
 const TOKEN_TIMER: u64 = u64::MAX;
 const TOKEN_YIELD: u64 = u64::MAX - 1;
@@ -50,12 +54,28 @@ pub(super) enum Direction {
     Write,
 }
 
-/// What an expired deadline does to the descriptor so that the kernel's operation on it returns (io_uring); under epoll a wake is enough.
+/// What the reactor tells of a descriptor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Unblock {
-    Wake,
-    ShutdownRead(RawFd),
-    ShutdownBoth(RawFd),
+pub(super) enum Watch {
+    /// Readable, writable, closed by the peer.
+    All,
+    /// Readable, closed by the peer: a socket at rest.
+    Rest,
+    /// Closed by the peer.
+    Hangup,
+    Nothing,
+}
+
+impl Watch {
+    fn events(self) -> libc::c_int {
+        libc::EPOLLET
+            | match self {
+                Watch::All => libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLRDHUP,
+                Watch::Rest => libc::EPOLLIN | libc::EPOLLRDHUP,
+                Watch::Hangup => libc::EPOLLRDHUP,
+                Watch::Nothing => 0,
+            }
+    }
 }
 
 /// One direction of a slot.
@@ -113,9 +133,15 @@ pub(super) struct Slot {
     generation: u32,
     pub read: Half,
     pub write: Half,
+    watch: Cell<Watch>,
     /// The peer has closed its side, or the connection is broken: a short read does not mean drained any more.
     pub hung_up: Cell<bool>,
-    pub unblock: Cell<(Unblock, Unblock)>,
+    /// The connection is broken: a reset, or both sides have closed.
+    pub broken: Cell<bool>,
+    /// The kernel's write operation owns its buffer (io_uring): a deadline ends it by breaking off this descriptor. Elsewhere a wake is enough.
+    pub break_writes: Cell<Option<RawFd>>,
+    /// Who has parked the stream is told by this number what happened to it, and nobody else is.
+    parked: Cell<Option<u32>>,
 }
 
 impl Slot {
@@ -162,6 +188,9 @@ pub struct Reactor {
     /// When the timerfd fires, in milliseconds; `u64::MAX`: it is not set.
     timer_ms: Cell<u64>,
     yielded: RefCell<Vec<Waker>>,
+    /// Parked streams that something has come to, or whose time is over.
+    stirred: RefCell<Vec<u32>>,
+    stir_waiter: Cell<Option<Waker>>,
     ring: bool,
     short_read_drains: bool,
 }
@@ -181,6 +210,8 @@ impl Reactor {
             wheel: RefCell::new(Wheel::new(sys::clock_ns() / 1_000_000)),
             timer_ms: Cell::new(u64::MAX),
             yielded: RefCell::default(),
+            stirred: RefCell::default(),
+            stir_waiter: Cell::default(),
             ring,
             short_read_drains,
         }))
@@ -212,21 +243,73 @@ impl Reactor {
             generation,
             read: Half::new(false),
             write: Half::new(writable),
+            watch: Cell::new(Watch::Nothing),
             hung_up: Cell::new(false),
-            unblock: Cell::new((Unblock::Wake, Unblock::Wake)),
+            broken: Cell::new(false),
+            break_writes: Cell::new(None),
+            parked: Cell::new(None),
         });
         entry.insert(slot.clone());
         SlotGuard { reactor: self.clone(), slot }
     }
 
-    /// Events of `fd` reach `slot` from now on, those that are there already too. Closing the descriptor takes it out of the set.
-    pub(super) fn watch(&self, slot: &Slot, fd: RawFd) -> io::Result<()> {
-        let events = libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLRDHUP | libc::EPOLLET;
-        sys::epoll_add(&self.epoll, fd, events, slot.token())
+    /// These events of `fd` reach `slot` from now on, those that are there already too. Closing the descriptor takes it out of the set.
+    pub(super) fn watch(&self, slot: &Slot, fd: RawFd, watch: Watch) -> io::Result<()> {
+        match (slot.watch.replace(watch), watch) {
+            (before, now) if before == now => Ok(()),
+            (Watch::Nothing, _) => sys::epoll_add(&self.epoll, fd, watch.events(), slot.token()),
+            (_, Watch::Nothing) => {
+                sys::epoll_remove(&self.epoll, fd);
+                Ok(())
+            }
+            _ => sys::epoll_modify(&self.epoll, fd, watch.events(), slot.token()),
+        }
     }
 
-    pub(super) fn unwatch(&self, fd: RawFd) {
-        sys::epoll_remove(&self.epoll, fd);
+    /// Nobody waits for the stream of `slot`: what comes, or the end of its time, is told by [`Reactor::stirred`] as `key`.
+    pub(super) fn park(&self, slot: &Rc<Slot>, key: u32, until: Deadline) {
+        let mut wheel = self.wheel.borrow_mut();
+        for half in [&slot.read, &slot.write] {
+            half.waker.set(None);
+            if let Some((entry, _)) = half.entry.take() {
+                wheel.remove(entry);
+            }
+        }
+        drop(wheel);
+        self.arm(slot, Direction::Read, until);
+        slot.parked.set(Some(key));
+        if slot.read.ready.get() || slot.hung_up.get() {
+            self.stir(slot);
+        }
+    }
+
+    /// The stream of `slot` is somebody's again. The timer, if that was what ended its rest.
+    pub(super) fn unpark(&self, slot: &Slot) -> Option<Timer> {
+        slot.parked.set(None);
+        slot.read.disarm();
+        slot.read.expired()
+    }
+
+    fn stir(&self, slot: &Slot) {
+        let Some(key) = slot.parked.take() else { return };
+        self.stirred.borrow_mut().push(key);
+        if let Some(waiter) = self.stir_waiter.take() {
+            waiter.wake();
+        }
+    }
+
+    /// Waits for parked streams that something happened to, and appends their keys. Each is told once.
+    pub async fn stirred(&self, keys: &mut Vec<u32>) {
+        std::future::poll_fn(|cx| {
+            let mut stirred = self.stirred.borrow_mut();
+            if stirred.is_empty() {
+                self.stir_waiter.set(Some(cx.waker().clone()));
+                return Poll::Pending;
+            }
+            keys.append(&mut stirred);
+            Poll::Ready(())
+        })
+        .await;
     }
 
     fn remove(&self, slot: &Slot) {
@@ -297,12 +380,16 @@ impl Reactor {
             return;
         }
         let broken = libc::EPOLLERR | libc::EPOLLHUP;
+        if events & broken != 0 {
+            slot.broken.set(true);
+        }
         if events & (broken | libc::EPOLLRDHUP) != 0 {
             slot.hung_up.set(true);
         }
         if events & (broken | libc::EPOLLRDHUP | libc::EPOLLIN) != 0 {
             slot.read.ready.set(true);
             slot.read.wake();
+            self.stir(slot);
         }
         if events & (broken | libc::EPOLLOUT) != 0 {
             slot.write.ready.set(true);
@@ -332,12 +419,10 @@ impl Reactor {
         let half = slot.half(direction);
         half.disarm();
         half.expired.set(Some(half.timer.get()));
-        let (read, write) = slot.unblock.get();
-        match (direction, read, write) {
-            (Direction::Read, Unblock::ShutdownRead(fd), _) => sys::shutdown(fd, libc::SHUT_RD),
-            (Direction::Read, Unblock::ShutdownBoth(fd), _) => sys::shutdown(fd, libc::SHUT_RDWR),
-            (Direction::Write, _, Unblock::ShutdownRead(fd) | Unblock::ShutdownBoth(fd)) => sys::disconnect(fd),
-            (Direction::Read, Unblock::Wake, _) | (Direction::Write, _, Unblock::Wake) => {}
+        match (direction, slot.break_writes.get()) {
+            (Direction::Write, Some(fd)) => sys::disconnect(fd),
+            (Direction::Write, None) => {}
+            (Direction::Read, _) => self.stir(slot),
         }
         half.wake();
     }
@@ -382,6 +467,13 @@ impl Reactor {
             }
         })
         .await;
+    }
+
+    /// Lets the kernel let go of the buffers of streams that were dropped.
+    pub async fn settle(self: &Rc<Self>) {
+        if self.ring {
+            self.sleep_until(Tick::now().after(SETTLE)).await;
+        }
     }
 
     /// Ends every wait on the worker, as if its deadline had passed.

@@ -1,19 +1,17 @@
 //! One connected socket, on either driver.
 
-use std::cell::UnsafeCell;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::rc::Rc;
-use std::task::Poll;
-
-use monoio::io::{AsyncReadRent, AsyncWriteRent};
+use std::task::{Context, Poll};
 
 use super::clock::Tick;
-use super::kernel::{Fill, Flush};
-use super::reactor::{Deadline, Direction, Reactor, SlotGuard, Unblock};
+use super::kernel::Flush;
+use super::reactor::{Deadline, Direction, Reactor, SlotGuard, Watch};
+use super::ring::{self, Ring};
 use super::sys;
 use crate::buf::Buf;
 use crate::timeouts::Timer;
@@ -55,42 +53,34 @@ pub enum SentNow {
     Part(usize),
 }
 
-/// Who is at the other end: says how an expired read is ended under io_uring. A downstream must still take the 408.
+/// Who is at the other end: whether one that leaves is looked out for under io_uring. (Under epoll every socket is.)
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
     Downstream,
     Upstream,
 }
 
-enum Socket {
+pub(super) enum Socket {
     Ready(OwnedFd),
-    /// Boxed: it is four times as large as the rest of a [`Stream`], which is moved from the pool and back for each request.
+    /// Boxed: it is larger than the rest of a [`Stream`], which is moved from the pool and back for each request.
     Ring(Box<Ring>, RawFd),
 }
 
-/// A stream of monoio's that is read and written at once. (Its own halves cannot be used: dropping the write half shuts the connection down.)
-struct Ring(UnsafeCell<monoio::net::TcpStream>);
-
-#[allow(unsafe_code)]
-impl Ring {
-    fn read(&self, fill: Fill) -> impl Future<Output = (io::Result<usize>, Fill)> {
-        // SAFETY: one thread; monoio's `read` uses the reference only to clone the descriptor, before it returns the future (and `TcpStream`
-        // is `Split`: reads and writes are independent). No other reference is alive during that call.
-        unsafe { &mut *self.0.get() }.read(fill)
-    }
-
-    fn write(&self, flush: Flush) -> impl Future<Output = (io::Result<usize>, Flush)> {
-        // SAFETY: as for `read`.
-        unsafe { &mut *self.0.get() }.write(flush)
-    }
+/// What is there to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unread {
+    Nothing,
+    Bytes,
+    /// The peer's end, or a broken connection.
+    End,
 }
 
 /// A connected socket. One read and one write may be under way at once.
 ///
 /// The slot is declared before the socket, so it is dropped first: the kernel may give the descriptor's number to somebody else at once.
 pub struct Stream {
-    slot: SlotGuard,
-    socket: Socket,
+    pub(super) slot: SlotGuard,
+    pub(super) socket: Socket,
 }
 
 impl fmt::Debug for Stream {
@@ -107,7 +97,7 @@ impl Stream {
         if reactor.is_ring() {
             return Stream::on_ring(slot, fd, side);
         }
-        reactor.watch(&slot, fd.as_raw_fd())?;
+        reactor.watch(&slot, fd.as_raw_fd(), Watch::All)?;
         Ok(Stream { slot, socket: Socket::Ready(fd) })
     }
 
@@ -117,14 +107,14 @@ impl Stream {
         // SAFETY: the descriptor was owned and is given away here.
         let stream = unsafe { std::net::TcpStream::from_raw_fd(raw) };
         let stream = monoio::net::TcpStream::from_std(stream)?;
-        slot.unblock.set(match side {
-            Side::Downstream => (Unblock::ShutdownRead(raw), Unblock::ShutdownBoth(raw)),
-            Side::Upstream => (Unblock::ShutdownBoth(raw), Unblock::ShutdownBoth(raw)),
-        });
-        Ok(Stream { slot, socket: Socket::Ring(Box::new(Ring(UnsafeCell::new(stream))), raw) })
+        slot.break_writes.set(Some(raw));
+        if side == Side::Downstream {
+            slot.reactor.watch(&slot, raw, Watch::Hangup)?;
+        }
+        Ok(Stream { slot, socket: Socket::Ring(Box::new(Ring::new(stream)), raw) })
     }
 
-    fn fd(&self) -> RawFd {
+    pub(super) fn fd(&self) -> RawFd {
         match &self.socket {
             Socket::Ready(fd) => fd.as_raw_fd(),
             Socket::Ring(_, fd) => *fd,
@@ -138,57 +128,52 @@ impl Stream {
     /// Reads what is there into the spare part of `buf`, waiting until something is. `Ok(0)`: the peer has closed its side.
     ///
     /// The buffer has room, or no memory: then it gets a head's when there is something to read, so that a wait holds none (under io_uring the
-    /// kernel needs it at once). Errors: the deadline, a reset; after either the connection is good for nothing but closing.
+    /// kernel needs it at once, and keeps it where the wait ends with an error or is dropped). Errors: the deadline, a reset; after either the
+    /// connection is good for nothing but closing, or for [`Stream::quiesce`] where the buffer was empty and time ran out.
     pub async fn recv(&self, buf: &mut Buf, deadline: Deadline) -> Result<usize, IoError> {
         debug_assert!(!buf.is_leased() || buf.spare_bytes() > 0, "a read without room cannot be told from an end");
-        match &self.socket {
-            Socket::Ready(fd) => self.recv_ready(fd.as_raw_fd(), buf, deadline).await,
-            Socket::Ring(stream, _) => {
-                if !buf.is_leased() {
-                    *buf = Buf::head();
-                }
-                self.slot.reactor.arm(&self.slot.slot, Direction::Read, deadline);
-                let (got, Fill(back)) = stream.read(Fill(std::mem::take(buf))).await;
-                *buf = back;
-                self.slot.read.disarm();
-                match self.slot.read.expired() {
-                    Some(timer) => Err(IoError::Expired(timer)),
-                    None => got.map_err(IoError::Os),
-                }
-            }
-        }
-    }
-
-    async fn recv_ready(&self, fd: RawFd, buf: &mut Buf, deadline: Deadline) -> Result<usize, IoError> {
-        let (slot, half) = (&self.slot, &self.slot.read);
         let mut armed = false;
         std::future::poll_fn(|cx| {
-            let holds_none = !buf.is_leased();
-            while half.ready.get() {
-                if !buf.is_leased() {
-                    *buf = Buf::head();
+            let got = match &self.socket {
+                Socket::Ready(fd) => self.poll_recv_ready(fd.as_raw_fd(), buf),
+                Socket::Ring(ring, _) => poll_recv_ring(ring, buf, cx),
+            };
+            match got {
+                Poll::Ready(got) => {
+                    self.slot.read.disarm();
+                    Poll::Ready(got.map_err(IoError::Os))
                 }
-                match sys::recv(fd, buf.spare(), 0) {
-                    Ok(n) => {
-                        let drained = n < buf.spare_bytes() && slot.reactor.short_read_drains();
-                        if n > 0 && drained && !slot.hung_up.get() {
-                            half.ready.set(false);
-                        }
-                        buf.fill(n);
-                        half.disarm();
-                        return Poll::Ready(Ok(n));
-                    }
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => half.ready.set(false),
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    Err(error) => return Poll::Ready(Err(error.into())),
-                }
+                Poll::Pending => self.wait(Direction::Read, &mut armed, deadline, cx),
             }
-            if holds_none {
-                *buf = Buf::default();
-            }
-            self.wait(Direction::Read, &mut armed, deadline, cx)
         })
         .await
+    }
+
+    fn poll_recv_ready(&self, fd: RawFd, buf: &mut Buf) -> Poll<io::Result<usize>> {
+        let (slot, half) = (&self.slot, &self.slot.read);
+        let holds_none = !buf.is_leased();
+        while half.ready.get() {
+            if !buf.is_leased() {
+                *buf = Buf::head();
+            }
+            match sys::recv(fd, buf.spare(), 0) {
+                Ok(n) => {
+                    let drained = n < buf.spare_bytes() && slot.reactor.short_read_drains();
+                    if n > 0 && drained && !slot.hung_up.get() {
+                        half.ready.set(false);
+                    }
+                    buf.fill(n);
+                    return Poll::Ready(Ok(n));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => half.ready.set(false),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+        if holds_none {
+            *buf = Buf::default();
+        }
+        Poll::Pending
     }
 
     /// Arms the deadline once, then waits for the reactor.
@@ -197,7 +182,7 @@ impl Stream {
         direction: Direction,
         armed: &mut bool,
         deadline: Deadline,
-        cx: &std::task::Context<'_>,
+        cx: &Context<'_>,
     ) -> Poll<Result<T, IoError>> {
         let half = self.slot.half(direction);
         if !std::mem::replace(armed, true) {
@@ -310,31 +295,74 @@ impl Stream {
         sys::linger_zero(self.fd());
     }
 
-    /// Nothing has come, and the peer has not closed: an idle connection that may carry another request.
+    /// Ready when the peer has left: closed its side (`Left::Closed`: it may have sent bytes before that) or broken the connection off.
     ///
-    /// Under epoll the reactor knows, and the kernel is asked only where the last read may have left bytes. Under io_uring nobody watches
-    /// an idle socket, so the kernel is asked each time: bytes that came unasked must never be taken for an answer.
-    pub fn is_quiet(&self) -> bool {
-        match &self.socket {
-            Socket::Ready(_) if !self.slot.read.ready.get() => true,
-            Socket::Ready(_) if self.slot.hung_up.get() => false,
-            Socket::Ready(fd) => {
-                let quiet = nothing_to_read(fd.as_raw_fd());
-                self.slot.read.ready.set(!quiet);
-                quiet
+    /// For the task that reads from the stream: it shares that wait's place.
+    pub fn poll_left(&self, cx: &Context<'_>) -> Poll<Left> {
+        if self.slot.broken.get() {
+            return Poll::Ready(Left::Broken);
+        }
+        self.slot.read.wait(cx);
+        if self.slot.hung_up.get() { Poll::Ready(Left::Closed) } else { Poll::Pending }
+    }
+
+    /// Reads what is there into `buf`, without a wait, while nobody else reads. `false`: nothing more will come.
+    pub fn recv_now(&self, buf: &mut Buf) -> bool {
+        match sys::recv(self.fd(), buf.spare(), 0) {
+            Ok(n) => {
+                buf.fill(n);
+                n > 0
             }
-            Socket::Ring(_, fd) => nothing_to_read(*fd),
+            Err(error) => matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted),
         }
     }
 
-    /// Wakes `waker` when something comes or the peer closes (epoll alone: under io_uring an idle socket is not watched).
-    pub fn watch_idle(&self, waker: &std::task::Waker) {
-        self.slot.read.wait_with(waker);
+    /// Bytes have come that nobody has read; asked of the kernel, while nobody reads.
+    pub fn has_unread(&self) -> bool {
+        unread(self.fd()) == Unread::Bytes
     }
 }
 
-fn nothing_to_read(fd: RawFd) -> bool {
-    matches!(sys::recv(fd, &mut [0], libc::MSG_PEEK), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+/// How a peer has left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Left {
+    /// It sends no more; it may still read.
+    Closed,
+    /// A reset, or both sides have closed.
+    Broken,
+}
+
+/// As [`Stream::recv`] on a ring. A read that is under way already is taken over, whoever began it.
+fn poll_recv_ring(ring: &Ring, buf: &mut Buf, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+    loop {
+        let polled = if ring.is_reading() {
+            ring.poll_read(cx)
+        } else {
+            let mut lent = std::mem::take(buf);
+            if !lent.is_leased() {
+                lent = Buf::head();
+            }
+            ring.begin_read(lent, cx)
+        };
+        let (outcome, came) = std::task::ready!(polled);
+        if buf.is_leased() {
+            buf.put(came.filled());
+        } else {
+            *buf = came;
+        }
+        if !ring::is_cancelled(&outcome) {
+            return Poll::Ready(outcome);
+        }
+    }
+}
+
+pub(super) fn unread(fd: RawFd) -> Unread {
+    match sys::recv(fd, &mut [0], libc::MSG_PEEK) {
+        Ok(0) => Unread::End,
+        Ok(_) => Unread::Bytes,
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Unread::Nothing,
+        Err(_) => Unread::End,
+    }
 }
 
 /// Best effort: a preloaded stack may refuse any option.
@@ -361,7 +389,7 @@ pub async fn connect(reactor: &Rc<Reactor>, to: SocketAddr, deadline: Deadline) 
         return Ok(Stream::new(reactor, fd, Side::Upstream)?);
     }
     let slot = reactor.slot(false);
-    reactor.watch(&slot, fd.as_raw_fd())?;
+    reactor.watch(&slot, fd.as_raw_fd(), Watch::All)?;
     let stream = Stream { slot, socket: Socket::Ready(fd) };
     stream.connected(deadline).await?;
     let Stream { slot, socket } = stream;
@@ -371,7 +399,7 @@ pub async fn connect(reactor: &Rc<Reactor>, to: SocketAddr, deadline: Deadline) 
     }
     tune(&fd);
     if reactor.is_ring() {
-        reactor.unwatch(fd.as_raw_fd());
+        reactor.watch(&slot, fd.as_raw_fd(), Watch::Nothing)?;
         sys::set_blocking(fd.as_raw_fd())?;
         return Ok(Stream::on_ring(slot, fd, Side::Upstream)?);
     }

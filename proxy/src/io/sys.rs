@@ -106,6 +106,12 @@ pub fn epoll_add(epoll: &OwnedFd, fd: RawFd, events: libc::c_int, token: u64) ->
     check(unsafe { libc::epoll_ctl(epoll.as_raw_fd(), libc::EPOLL_CTL_ADD, fd, &mut event) }).map(drop)
 }
 
+pub fn epoll_modify(epoll: &OwnedFd, fd: RawFd, events: libc::c_int, token: u64) -> io::Result<()> {
+    let mut event = libc::epoll_event { events: events as u32, u64: token };
+    // SAFETY: the pointer is to a live epoll_event.
+    check(unsafe { libc::epoll_ctl(epoll.as_raw_fd(), libc::EPOLL_CTL_MOD, fd, &mut event) }).map(drop)
+}
+
 pub fn epoll_remove(epoll: &OwnedFd, fd: RawFd) {
     // SAFETY: no memory is passed (a null event is allowed for DEL since Linux 2.6.9).
     unsafe { libc::epoll_ctl(epoll.as_raw_fd(), libc::EPOLL_CTL_DEL, fd, std::ptr::null_mut()) };

@@ -22,8 +22,8 @@ const LEARNED_MIN: Duration = Duration::from_millis(500);
 /// What was learned so long ago is forgotten: a restart may have taught it, or the app has another configuration by now.
 const LEARNED_FOR: Duration = Duration::from_secs(600);
 
-/// How often idle connections that nobody watches (io_uring) are looked at.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// A connection that has been idle for so long gives its memory back: the next request is not at its heels.
+const REST_AFTER: Duration = Duration::from_secs(1);
 
 pub(super) struct Idle {
     pub stream: Stream,
@@ -36,6 +36,11 @@ pub(super) struct Idle {
 impl Idle {
     pub fn is_good(&self, now: Tick, limit: Duration, age: Option<Duration>) -> bool {
         now < self.until(limit) && age.is_none_or(|age| now.since(self.born) < age)
+    }
+
+    fn next_look(&self, limit: Duration) -> Tick {
+        let rests = if self.stream.is_restless() { self.since.after(REST_AFTER) } else { Tick::NEVER };
+        rests.min(self.until(limit))
     }
 
     fn until(&self, limit: Duration) -> Tick {
@@ -76,28 +81,40 @@ impl Learned {
         }
     }
 
-    fn current(&self, now: Tick) -> Duration {
+    pub fn current(&self, now: Tick) -> Duration {
         self.limit(now, self.configured.get().unwrap_or(Duration::MAX))
     }
 }
 
 /// How idle connections reach the task that watches them.
-#[derive(Default)]
 pub(super) struct Sweeper {
     waker: RefCell<Option<Waker>>,
-    /// It waits for nothing but a first idle connection.
-    dormant: Cell<bool>,
+    /// When it looks next, unless it is woken.
+    naps_until: Cell<Tick>,
+}
+
+impl Default for Sweeper {
+    fn default() -> Sweeper {
+        Sweeper { waker: RefCell::default(), naps_until: Cell::new(Tick::NEVER) }
+    }
 }
 
 impl Sweeper {
-    /// Something that comes on `stream` wakes the sweeper.
-    pub fn watch(&self, stream: &Stream) {
+    /// Something that comes on the connection wakes the sweeper, and so does the end of its time.
+    pub fn watch(&self, connection: &Idle, limit: Duration) {
         let waker = self.waker.borrow();
         let Some(waker) = waker.as_ref() else { return };
-        stream.watch_idle(waker);
-        if self.dormant.replace(false) {
+        connection.stream.watch_idle(waker);
+        let next = connection.next_look(limit);
+        if next < self.naps_until.get() {
+            self.naps_until.set(next);
             waker.wake_by_ref();
         }
+    }
+
+    /// Nothing has come on the idle `stream`.
+    pub fn is_quiet(&self, stream: &Stream) -> bool {
+        stream.is_quiet(self.waker.borrow().as_ref().unwrap_or(Waker::noop()))
     }
 }
 
@@ -105,8 +122,8 @@ impl Sweeper {
 pub(super) async fn sweep(pool: Rc<Pool>) {
     loop {
         let next = pool.drop_bad();
-        pool.sweeper.dormant.set(next.is_none());
-        let mut nap = pin!(pool.reactor.sleep_until(next.unwrap_or(Tick::NEVER)));
+        pool.sweeper.naps_until.set(next);
+        let mut nap = pin!(pool.reactor.sleep_until(next));
         let mut polled = false;
         std::future::poll_fn(|cx| {
             *pool.sweeper.waker.borrow_mut() = Some(cx.waker().clone());
@@ -119,14 +136,14 @@ pub(super) async fn sweep(pool: Rc<Pool>) {
 }
 
 impl Pool {
-    /// Drops idle connections that are over, and learns from those that the app has closed. Returns when to look again; `None`: nothing is idle.
-    fn drop_bad(&self) -> Option<Tick> {
+    /// Drops idle connections that are over, and learns from those that the app has closed. Returns when to look again.
+    fn drop_bad(&self) -> Tick {
         let now = Tick::now();
         let limit = self.learned.current(now);
         let mut idle = self.idle.borrow_mut();
         let before = idle.len();
         idle.retain(|connection| {
-            let quiet = connection.stream.is_quiet();
+            let quiet = self.sweeper.is_quiet(&connection.stream);
             if !quiet {
                 self.learned.observe(now, now.since(connection.since));
             }
@@ -136,9 +153,10 @@ impl Pool {
             self.counters.upstream_connections_idle.fall();
             self.counters.upstream_connections_open.fall();
         }
-        let first = idle.iter().map(|connection| connection.until(limit)).min()?;
-        let soon = now.after(LOOK_EVERY);
-        Some(if self.reactor.is_ring() { first.min(soon) } else { first })
+        for connection in idle.iter().filter(|connection| now.since(connection.since) >= REST_AFTER) {
+            connection.stream.rest();
+        }
+        idle.iter().map(|connection| connection.next_look(limit)).min().unwrap_or(Tick::NEVER)
     }
 }
 

@@ -77,8 +77,9 @@ impl Pool {
             }
             let candidate = idle.pop()?;
             self.counters.upstream_connections_idle.fall();
-            let good = candidate.is_good(now, limit, ages.age) && candidate.stream.is_quiet();
+            let good = candidate.is_good(now, limit, ages.age) && self.sweeper.is_quiet(&candidate.stream);
             if good {
+                candidate.stream.resume();
                 self.counters.upstream_reused.add(1);
                 let Idle { stream, born, .. } = candidate;
                 return Some(Lease::new(self.clone(), stream, born, true));
@@ -112,14 +113,24 @@ impl Pool {
         })
     }
 
+    /// Closes all idle connections.
+    pub fn close_idle(&self) {
+        for _ in self.idle.take() {
+            self.counters.upstream_connections_idle.fall();
+            self.counters.upstream_connections_open.fall();
+        }
+    }
+
     fn put(&self, stream: Stream, born: Tick, announced: Option<Duration>) {
         let mut idle = self.idle.borrow_mut();
         if idle.len() >= IDLE_MAX {
             self.counters.upstream_connections_open.fall();
             return;
         }
-        self.sweeper.watch(&stream);
-        idle.push(Idle { stream, born, since: Tick::now(), announced });
+        let now = Tick::now();
+        let connection = Idle { stream, born, since: now, announced };
+        self.sweeper.watch(&connection, self.learned.current(now));
+        idle.push(connection);
         self.counters.upstream_connections_idle.rise();
     }
 }
