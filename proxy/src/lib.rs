@@ -13,6 +13,7 @@ pub mod fuzzing;
 mod h1;
 mod http;
 mod io;
+mod leave;
 mod listen;
 pub mod log;
 mod pool;

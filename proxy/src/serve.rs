@@ -9,16 +9,18 @@ use std::time::Duration;
 
 use crate::buf::Buf;
 use crate::config::{RoutePolicy, Snapshot};
-use crate::downstream::Downstream;
+use crate::downstream::{Downstream, Next};
 use crate::fault::{Fault, Kind};
 use crate::h1::{self, Ask, Body, Keep, Persist, RequestHead, ResponseHead};
 use crate::http::{Method, Version};
 use crate::io::{Deadline, Tick};
+use crate::leave::{Leave, Unused};
 use crate::listen::Listening;
 use crate::pool::{Ages, Lease, Replay};
 use crate::reply;
 use crate::telemetry::Record;
 use crate::timeouts::Timer;
+use crate::transport::Transport;
 use crate::upstream::{Alongside, Download, Encode, Ended, Progress, Started, Upload, UploadEnd, read_head, refused};
 use crate::worker::Worker;
 
@@ -41,14 +43,19 @@ enum After {
     BreakOff,
 }
 
-/// Serves the requests of one connection until it ends.
-pub(crate) async fn connection(worker: &Rc<Worker>, listening: &Listening, mut downstream: Downstream) {
+/// Serves the requests of one connection until it ends; gives it back when it has come to rest.
+pub(crate) async fn connection(
+    worker: &Rc<Worker>,
+    listening: &Listening,
+    mut downstream: Downstream,
+) -> Option<Downstream> {
     let mut served = 0u32;
     loop {
         let snapshot = worker.snapshot();
         let after = match downstream.next_head(&snapshot.policy).await {
-            Ok(Some(head)) => serve(worker, listening, &snapshot, &mut downstream, &head).await,
-            Ok(None) => After::Close,
+            Ok(Next::Idle) => return Some(downstream),
+            Ok(Next::Head(head)) => serve(worker, listening, &snapshot, &mut downstream, &head).await,
+            Ok(Next::Over) => After::Close,
             Err(fault) => {
                 worker.counters.failed(fault);
                 answer_fault(worker, &mut downstream, fault, None, Persist::Close, snapshot.policy.timeouts.stream_idle)
@@ -57,8 +64,14 @@ pub(crate) async fn connection(worker: &Rc<Worker>, listening: &Listening, mut d
         };
         match after {
             After::Next => {}
-            After::Close => return downstream.linger().await,
-            After::BreakOff => return downstream.transport.socket().reset_on_close(),
+            After::Close => {
+                downstream.linger().await;
+                return None;
+            }
+            After::BreakOff => {
+                downstream.transport.socket().reset_on_close();
+                return None;
+            }
         }
         served += 1;
         if served.is_multiple_of(REQUESTS_IN_A_ROW) {
@@ -142,7 +155,7 @@ impl Exchange<'_> {
         loop {
             let lease = match warm.take() {
                 Some(lease) => lease,
-                None => match pool.connect(self.ages(), self.deadline).await {
+                None => match self.unless_left(downstream, &asked, pool.connect(self.ages(), self.deadline)).await? {
                     Ok(lease) => lease,
                     Err(fault) => {
                         downstream.incoming = asked.incoming;
@@ -160,6 +173,25 @@ impl Exchange<'_> {
                 }
             }
         }
+    }
+
+    /// Waits on behalf of a client that is still there.
+    async fn unless_left<T>(
+        &self,
+        downstream: &Downstream,
+        asked: &Asked,
+        wait: impl Future<Output = T>,
+    ) -> Result<T, Fault> {
+        let unused = match asked {
+            Asked { body, .. } if !body.is_over() => Unused::Body,
+            Asked { incoming, .. } if incoming.is_empty() => Unused::Nothing,
+            _ => Unused::NextRequest,
+        };
+        self.leave(&downstream.transport).unless(unused, wait).await
+    }
+
+    fn leave<'t>(&self, transport: &'t Transport) -> Leave<'t> {
+        Leave { transport, half_close: self.policy.half_close }
     }
 
     /// Turns the head and what has come of the body into what the app is sent.
@@ -232,12 +264,13 @@ impl Exchange<'_> {
         let never = Deadline { at: Tick::NEVER, timer: Timer::Request }.or(self.deadline);
         let head_deadline = Cell::new(if is_long { never } else { self.head_deadline() });
         let waits_for_head = Cell::new(true);
-        let mut upload = Alongside::new(done, rest, || {
+        let on_sent = || {
             if is_long && waits_for_head.get() {
                 head_deadline.set(self.head_deadline());
                 lease.stream().set_read_deadline(head_deadline.get());
             }
-        });
+        };
+        let mut upload = Alongside::new(done, rest, on_sent, self.leave(transport));
         let mut buf = Buf::default();
         let mut interims = 0;
         let answer = loop {

@@ -14,7 +14,7 @@ use rustls::ServerConfig;
 use crate::config::{ListenerSettings, Settings, Snapshot};
 use crate::control::{self, Control, ControlSettings, Stop};
 use crate::io::{Driver, DriverError, Listener, Runtime, bind, pin_to_nth_cpu};
-use crate::listen::{self, Listening, Places};
+use crate::listen::{self, Listening, Lot, Places};
 use crate::pool::Pool;
 use crate::telemetry::WorkerCounters;
 use crate::tls::{CertError, Certificates};
@@ -227,20 +227,28 @@ impl Seed {
         let run = std::panic::AssertUnwindSafe(|| {
             Runtime::block_on(driver, |reactor| async move {
                 let worker = Worker::new(reactor.clone(), self.counters, &self.name, self.snapshot);
+                let lot = Rc::new(Lot::default());
+                let mut pools = Vec::new();
+                monoio::spawn(lot.clone().attend(worker.clone()));
                 for (plan, socket) in self.plans.into_iter().zip(self.sockets) {
                     let upstream = plan.settings.upstream;
                     let listening = Rc::new(Listening {
                         tls: plan.tls,
                         pool: Pool::new(reactor.clone(), worker.counters.clone(), upstream.addresses),
+                        lot: lot.clone(),
                         upstream_authority: upstream.authority,
                     });
+                    pools.push(listening.pool.clone());
                     let listener = Listener::new(&reactor, socket)?;
                     let accept = listen::accept(worker.clone(), listener, listening, self.places.clone());
                     monoio::spawn(until(self.stop.clone(), accept));
                 }
                 let _ = self.report.send(Ok(()));
                 self.stop.asked().await;
+                lot.close_all(&worker);
                 worker.finish().await;
+                pools.iter().for_each(|pool| pool.close_idle());
+                reactor.settle().await;
                 io::Result::Ok(())
             })
         });

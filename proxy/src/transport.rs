@@ -49,6 +49,29 @@ impl Transport {
         }
     }
 
+    /// Bytes have come that nobody has read, where the client has closed its side and nobody reads.
+    pub fn has_unread(&self) -> bool {
+        match self {
+            Transport::Plain(stream) => stream.has_unread(),
+            Transport::Tls(tls) => tls.has_unread(),
+        }
+    }
+
+    /// Nothing is left to send or to read: only then may nobody wait for it.
+    pub fn is_at_rest(&self) -> bool {
+        match self {
+            Transport::Plain(_) => true,
+            Transport::Tls(tls) => tls.is_at_rest(),
+        }
+    }
+
+    /// What is to be said on a connection at rest before it is closed without a wait.
+    pub fn farewell(&self) {
+        if let Transport::Tls(tls) = self {
+            tls.farewell();
+        }
+    }
+
     /// The socket below.
     pub fn socket(&self) -> &Stream {
         match self {

@@ -83,6 +83,11 @@ impl Client {
         }
     }
 
+    /// Sends bytes below TLS, as if they were ciphertext.
+    pub fn send_ciphertext(&mut self, bytes: &[u8]) {
+        self.inlet.source.tcp().write_all(bytes).unwrap();
+    }
+
     /// Sends zeros until the proxy takes no more for a while; gives how many it took.
     pub fn fill(&mut self) -> usize {
         const PATIENCE: Duration = Duration::from_millis(500);

@@ -57,6 +57,16 @@ fn downstream(text: &mut Text, sums: &Sums<'_>) {
         "Connections of clients open now.",
         sums.of(|worker| worker.connections_open.now()),
     );
+    text.gauge(
+        "slipstream_downstream_connections_parked",
+        "Connections of clients that are idle and parked: without a task, without a buffer.",
+        sums.of(|worker| worker.connections_parked.now()),
+    );
+    text.counter(
+        "slipstream_downstream_connections_evicted_total",
+        "Idle connections closed because descriptors, limits.connections or memory ran short.",
+        sums.of(|worker| worker.connections_evicted.sum()),
+    );
     let mut handshakes =
         text.family("slipstream_tls_handshakes_total", Kind::Counter, "TLS handshakes by how they ended.");
     handshakes.series(&[("result", "ok")], sums.of(|worker| worker.tls_handshakes.sum()));

@@ -6,7 +6,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 
 use super::Proxy;
-use crate::config::{Forwarded, Limits, RoutePolicy, Snapshot, Timeouts};
+use crate::config::{Forwarded, HalfClose, Limits, RoutePolicy, Snapshot, Timeouts};
 use crate::control::Driver;
 
 pub(crate) fn snapshot() -> Snapshot {
@@ -28,7 +28,7 @@ pub(crate) fn snapshot() -> Snapshot {
     Snapshot {
         generation: 7,
         routes: Vec::new(),
-        policy: RoutePolicy { timeouts, limits, forwarded: Forwarded::Append },
+        policy: RoutePolicy { timeouts, limits, forwarded: Forwarded::Append, half_close: HalfClose::Leave },
         dump: serde_json::json!({"timeouts": {"connect": {"value": "1s", "from": "default"}}}),
     }
 }

@@ -21,4 +21,4 @@ pub use flags::Flags;
 pub use load::{Loaded, load};
 pub use resolve::{Environment, built_in_snapshot};
 pub use settings::{IoDriver, ListenerSettings, Settings, TlsSettings, UpstreamSettings};
-pub use snapshot::{Forwarded, Limits, Match, Route, RoutePolicy, Snapshot, Timeouts};
+pub use snapshot::{Forwarded, HalfClose, Limits, Match, Route, RoutePolicy, Snapshot, Timeouts};

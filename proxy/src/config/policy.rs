@@ -2,7 +2,7 @@
 
 use slipstream_schema as schema;
 
-use super::{Forwarded, Limits, Match, Route, RoutePolicy, Snapshot, Timeouts};
+use super::{Forwarded, HalfClose, Limits, Match, Route, RoutePolicy, Snapshot, Timeouts};
 
 /// `policy` has the built-in layer under it, so every field with a default is set.
 pub(super) fn snapshot(policy: &schema::Policy, dump: serde_json::Value) -> Snapshot {
@@ -40,6 +40,10 @@ fn judged_by(policy: &schema::Policy) -> RoutePolicy {
             schema::Forwarded::Append => Forwarded::Append,
             schema::Forwarded::Replace => Forwarded::Replace,
             schema::Forwarded::Off => Forwarded::Off,
+        },
+        half_close: match policy.half_close.expect(SET) {
+            schema::HalfClose::Leave => HalfClose::Leave,
+            schema::HalfClose::Keep => HalfClose::Keep,
         },
     }
 }

@@ -42,6 +42,7 @@ pub struct RoutePolicy {
     pub timeouts: Timeouts,
     pub limits: Limits,
     pub forwarded: Forwarded,
+    pub half_close: HalfClose,
 }
 
 /// One name for each wait. `None`: no limit.
@@ -82,6 +83,15 @@ pub struct Limits {
     pub request_body_bytes: Option<u64>,
     /// Open downstream connections of the process.
     pub connections: usize,
+}
+
+/// What a client that closes its sending side means by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HalfClose {
+    /// It has left: its upstream work is cancelled.
+    Leave,
+    /// It still reads: it gets its answer.
+    Keep,
 }
 
 /// What is told to the app of who asked: X-Forwarded-*, Forwarded, Via.

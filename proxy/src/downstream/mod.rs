@@ -21,6 +21,19 @@ const LINGER: Duration = Duration::from_secs(2);
 /// A head that has grown by less than this is not parsed again while its end is not in sight.
 const REPARSE_BYTES_MIN: usize = 4096;
 
+/// A connection that has sent nothing for so long comes to rest: nobody waits for it, and it holds no memory but its own.
+const REST_AFTER: Duration = Duration::from_secs(1);
+
+/// What became of the wait for a head.
+pub(crate) enum Next {
+    /// A whole head; its bytes are the first of `incoming`.
+    Head(RequestHead),
+    /// The client is done.
+    Over,
+    /// The connection has come to rest.
+    Idle,
+}
+
 /// A client's connection.
 pub(crate) struct Downstream {
     pub transport: Transport,
@@ -46,15 +59,16 @@ impl Downstream {
         }
     }
 
-    /// The next whole head; its bytes are the first of `incoming`. `None`: the client is done.
+    /// The next whole head.
     ///
     /// Errors: the fault to answer with, then close.
-    pub async fn next_head(&mut self, policy: &RoutePolicy) -> Result<Option<RequestHead>, Fault> {
+    pub async fn next_head(&mut self, policy: &RoutePolicy) -> Result<Next, Fault> {
         let limits = HeadLimits { bytes: policy.limits.head_bytes, fields: policy.limits.head_fields };
         let mut deadline = self.first_deadline(&policy.timeouts);
         let mut parsed = 0;
         let mut skipped_empty_line = false;
         let mut has_begun = false;
+        let mut may_rest = self.requests > 0 && policy.timeouts.connection_idle > REST_AFTER;
         loop {
             if !skipped_empty_line && self.incoming.filled().starts_with(b"\r\n") {
                 self.incoming.consume(2);
@@ -63,7 +77,7 @@ impl Downstream {
             if self.is_worth_parsing(parsed, limits) {
                 if let Some(head) = h1::parse_request(self.incoming.filled(), limits, &mut self.fields)? {
                     self.requests += 1;
-                    return Ok(Some(head));
+                    return Ok(Next::Head(head));
                 }
                 parsed = self.incoming.len();
             }
@@ -75,11 +89,20 @@ impl Downstream {
                 deadline = Deadline::after(policy.timeouts.request_headers, Timer::RequestHeaders);
             }
             match self.read(limits, deadline).await {
-                Ok(0) if was_empty => return Ok(None),
+                Ok(0) if was_empty => return Ok(Next::Over),
                 Ok(0) => return Err(Fault { kind: Kind::Malformed, detail: "a head that was cut off (RFC 9112 8)" }),
                 Ok(_) => {}
+                Err(IoError::Expired(_)) if was_empty && std::mem::take(&mut may_rest) => {
+                    if self.is_at_rest().await {
+                        self.fields = Fields::default();
+                        return Ok(Next::Idle);
+                    }
+                    // Something has come, if not yet a byte of a head: under TLS a part of a record.
+                    deadline = Deadline::after(policy.timeouts.request_headers, Timer::RequestHeaders);
+                    continue;
+                }
                 // Nobody waits for an answer to nothing.
-                Err(_) if was_empty => return Ok(None),
+                Err(_) if was_empty => return Ok(Next::Over),
                 Err(IoError::Expired(timer)) => {
                     return Err(Fault { kind: Kind::TimedOut(timer), detail: "the head did not arrive whole in time" });
                 }
@@ -101,10 +124,19 @@ impl Downstream {
             return Deadline { at: self.accepted.after(timeouts.request_headers), timer: Timer::RequestHeaders };
         }
         if self.incoming.is_empty() {
-            Deadline::after(timeouts.connection_idle, Timer::ConnectionIdle)
+            Deadline::after(timeouts.connection_idle.min(REST_AFTER), Timer::ConnectionIdle)
         } else {
             Deadline::after(timeouts.request_headers, Timer::RequestHeaders)
         }
+    }
+
+    async fn is_at_rest(&self) -> bool {
+        self.transport.is_at_rest() && self.transport.socket().quiesce().await
+    }
+
+    /// When a connection that has just come to rest has been idle for too long.
+    pub fn rest_deadline(timeouts: &Timeouts) -> Deadline {
+        Deadline::after(timeouts.connection_idle.saturating_sub(REST_AFTER), Timer::ConnectionIdle)
     }
 
     /// A head that drips in would be parsed from its start again and again: it waits for its end, or for having doubled.

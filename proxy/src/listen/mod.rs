@@ -1,8 +1,12 @@
 //! Accepting: from a listening socket to a [`Downstream`] whose requests are served.
 //!
-//! In: a listener, its TLS configuration. Out: connections, each a task. Must not know: HTTP, routes.
+//! In: a listener, its TLS configuration. Out: connections, each a task, or parked while it is idle. Must not know: HTTP, routes.
 
-use std::net::SocketAddr;
+mod connection;
+mod lot;
+
+pub(crate) use lot::Lot;
+
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -10,13 +14,8 @@ use std::time::Duration;
 
 use rustls::ServerConfig;
 
-use crate::downstream::Downstream;
-use crate::io::{Deadline, Listener, Stream, Tick};
+use crate::io::{Listener, Tick};
 use crate::pool::Pool;
-use crate::serve;
-use crate::timeouts::Timer;
-use crate::tls::TlsStream;
-use crate::transport::Transport;
 use crate::worker::Worker;
 
 /// How long a worker that can take no connection (no descriptor is free, `limits.connections` are open) waits before it tries again.
@@ -25,10 +24,15 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Connections accepted in one go, before the others on the worker have their turn.
 const ACCEPTS_IN_A_ROW: usize = 32;
 
+/// Idle connections that are closed at once where no descriptor is free: one is needed for the client, one for the app.
+const EVICTED_AT_ONCE: usize = 16;
+
 /// One address on one worker: how connections begin and where their requests go.
 pub(crate) struct Listening {
     pub tls: Option<Arc<ServerConfig>>,
     pub pool: Rc<Pool>,
+    /// Where idle connections of the worker are parked.
+    pub lot: Rc<Lot>,
     /// `Host` of a request that came without one.
     pub upstream_authority: String,
 }
@@ -45,26 +49,35 @@ impl Places {
 
 /// Accepts until the task is dropped.
 ///
-/// Over the limit a connection waits, unserved, for one that ends; those behind it wait in the kernel's queue.
+/// Over the limit, or without a descriptor, the longest idle connection gives way. Where none is idle, the new one waits, unserved, for one that
+/// ends; those behind it wait in the kernel's queue.
 pub(crate) async fn accept(worker: Rc<Worker>, listener: Listener, listening: Rc<Listening>, places: Arc<Places>) {
     let mut in_a_row = 0;
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
                 while !places.take(worker.snapshot().policy.limits.connections) {
-                    worker.reactor.sleep_until(Tick::now().after(ACCEPT_PAUSE)).await;
+                    make_room(&worker, &listening.lot, 1).await;
                 }
                 let open = Open::new(worker.clone(), places.clone());
                 let (task_worker, listening) = (worker.clone(), listening.clone());
-                worker.spawn(move || connection(task_worker, listening, stream, peer, open));
+                worker.spawn(move || connection::begin(task_worker, listening, stream, peer, open));
             }
-            Err(_) => worker.reactor.sleep_until(Tick::now().after(ACCEPT_PAUSE)).await,
+            Err(_) => make_room(&worker, &listening.lot, EVICTED_AT_ONCE).await,
         }
         in_a_row += 1;
         if in_a_row == ACCEPTS_IN_A_ROW {
             in_a_row = 0;
             worker.reactor.yield_now().await;
         }
+    }
+}
+
+async fn make_room(worker: &Worker, lot: &Lot, places: usize) {
+    let closed = lot.close_idlest(worker, places);
+    worker.counters.connections_evicted.add(closed as u64);
+    if closed == 0 {
+        worker.reactor.sleep_until(Tick::now().after(ACCEPT_PAUSE)).await;
     }
 }
 
@@ -88,31 +101,6 @@ impl Drop for Open {
         self.worker.counters.connections_open.fall();
         self.places.0.fetch_sub(1, Relaxed);
     }
-}
-
-async fn connection(worker: Rc<Worker>, listening: Rc<Listening>, stream: Stream, peer: SocketAddr, _open: Open) {
-    let transport = match &listening.tls {
-        None => Transport::Plain(stream),
-        Some(config) => {
-            let wait = worker.snapshot().policy.timeouts.tls_handshake;
-            let deadline = Deadline::after(wait, Timer::TlsHandshake);
-            match TlsStream::accept(stream, config.clone(), deadline).await {
-                Ok(tls) => {
-                    worker.counters.tls_handshakes.add(1);
-                    Transport::Tls(Box::new(tls))
-                }
-                Err(error) => {
-                    worker.counters.tls_handshake_failures.add(1);
-                    if error.is_timeout() {
-                        worker.counters.timeouts[Timer::TlsHandshake as usize].add(1);
-                    }
-                    return;
-                }
-            }
-        }
-    };
-    let downstream = Downstream::new(transport, peer.ip());
-    serve::connection(&worker, &listening, downstream).await;
 }
 
 #[cfg(test)]

@@ -2,7 +2,8 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
-use super::{Listening, Open, connection};
+use super::connection::begin;
+use super::{Listening, Open};
 use crate::io::Stream;
 use crate::worker::{Worker, guarded};
 
@@ -23,8 +24,8 @@ fn sizes<C: Future<Output = ()>, B: FnOnce() -> C, T: Future<Output = ()>>(
 
 #[test]
 fn open_connection_costs_a_few_kilobytes() {
-    let begin = |worker, listening, stream, peer, open| move || connection(worker, listening, stream, peer, open);
-    let (connection_bytes, task_bytes) = sizes(connection, begin, guarded);
+    let made = |worker, listening, stream, peer, open| move || begin(worker, listening, stream, peer, open);
+    let (connection_bytes, task_bytes) = sizes(begin, made, guarded);
     assert!(connection_bytes <= CONNECTION_BYTES_MAX, "the future of a connection has {connection_bytes} bytes");
     let around = task_bytes - connection_bytes;
     assert!(around <= AROUND_BYTES_MAX, "its task has {task_bytes} bytes, {around} more: is it in it twice?");

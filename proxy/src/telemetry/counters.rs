@@ -41,6 +41,10 @@ pub struct WorkerCounters {
     pub connections: Counter,
     /// Downstream connections open now.
     pub connections_open: Gauge,
+    /// Of those, the ones that are parked: idle, without a task.
+    pub connections_parked: Gauge,
+    /// Idle connections closed to make room.
+    pub connections_evicted: Counter,
     /// TLS handshakes that ended well, and not.
     pub tls_handshakes: Counter,
     pub tls_handshake_failures: Counter,

@@ -142,6 +142,31 @@ impl TlsStream {
         &self.io
     }
 
+    /// Plain bytes have come that nobody has read, where the peer has closed its side and nobody reads.
+    pub fn has_unread(&self) -> bool {
+        let mut session = self.session.borrow_mut();
+        loop {
+            let came = if session.has_something() { session.turn(None) } else { Ok(Step::Idle) };
+            if !session.plain.is_empty() {
+                return true;
+            }
+            if !matches!(came, Ok(Step::Idle | Step::Blocked)) {
+                return false;
+            }
+            let mut fresh = Buf::head();
+            if !self.io.recv_now(&mut fresh) || fresh.is_empty() {
+                return false;
+            }
+            session.came(fresh);
+        }
+    }
+
+    /// Nothing is left to send, and no part of a record has come.
+    pub fn is_at_rest(&self) -> bool {
+        let session = self.session.borrow();
+        !session.has_something() && session.outgoing.is_empty()
+    }
+
     /// As [`Stream::recv`]. `Ok(0)`: the peer has closed, with or without saying so by a `close_notify`; HTTP's own framing tells a truncation.
     pub async fn recv(&self, buf: &mut Buf, deadline: Deadline) -> Result<usize, TlsError> {
         loop {
@@ -170,13 +195,7 @@ impl TlsStream {
         self.session.borrow_mut().give_back();
         let mut fresh = Buf::default();
         let n = self.io.recv(&mut fresh, deadline).await.map_err(TlsError::Io)?;
-        let mut session = self.session.borrow_mut();
-        if session.incoming.is_empty() {
-            session.incoming = fresh;
-        } else {
-            session.incoming.compact();
-            session.incoming.put(fresh.filled());
-        }
+        self.session.borrow_mut().came(fresh);
         Ok(n)
     }
 
@@ -245,6 +264,14 @@ impl TlsStream {
         }
     }
 
+    /// Says `close_notify` on a connection at rest that is about to be closed, as far as that needs no wait.
+    pub fn farewell(&self) {
+        let mut session = self.session.borrow_mut();
+        if session.close().is_ok() {
+            self.io.send_last(session.outgoing.filled());
+        }
+    }
+
     /// Says `close_notify`, so that the peer can tell the end from a truncation, then that no bytes follow.
     pub async fn finish(&self, deadline: Deadline) {
         let closed = self.session.borrow_mut().close();
@@ -302,6 +329,16 @@ impl Session {
             if buf.is_empty() {
                 *buf = Buf::default();
             }
+        }
+    }
+
+    /// Ciphertext has come.
+    fn came(&mut self, fresh: Buf) {
+        if self.incoming.is_empty() {
+            self.incoming = fresh;
+        } else {
+            self.incoming.compact();
+            self.incoming.put(fresh.filled());
         }
     }
 

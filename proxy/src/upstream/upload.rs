@@ -9,6 +9,7 @@ use crate::config::RoutePolicy;
 use crate::fault::{Fault, Kind};
 use crate::h1::{BadBody, Body, Keep};
 use crate::io::{Deadline, IoError, SentNow, Stream};
+use crate::leave::{Leave, Unused};
 use crate::telemetry::WorkerCounters;
 use crate::timeouts::Timer;
 use crate::transport::Transport;
@@ -181,15 +182,21 @@ pub(crate) struct Alongside<'p, F, S> {
     rest: Pin<&'p mut Option<F>>,
     done: Option<Uploaded>,
     on_sent: S,
+    leave: Leave<'p>,
 }
 
 impl<'p, F: Future<Output = Uploaded>, S: Fn()> Alongside<'p, F, S> {
     /// It is done, or `rest` runs; `on_sent` is called once that has ended.
-    pub fn new(done: Option<Uploaded>, rest: Pin<&'p mut Option<F>>, on_sent: S) -> Alongside<'p, F, S> {
-        Alongside { rest, done, on_sent }
+    pub fn new(
+        done: Option<Uploaded>,
+        rest: Pin<&'p mut Option<F>>,
+        on_sent: S,
+        leave: Leave<'p>,
+    ) -> Alongside<'p, F, S> {
+        Alongside { rest, done, on_sent, leave }
     }
 
-    /// Waits for `other` while the upload goes on; gives up on it when the upload fails by the client's doing.
+    /// Waits for `other` while the upload goes on; gives up on it when the upload fails by the client's doing, or the client leaves.
     pub async fn with<T>(&mut self, mut other: Pin<&mut impl Future<Output = T>>) -> Result<T, Fault> {
         std::future::poll_fn(|cx| {
             if self.done.is_none()
@@ -202,7 +209,15 @@ impl<'p, F: Future<Output = Uploaded>, S: Fn()> Alongside<'p, F, S> {
             if let Some(Uploaded { end: UploadEnd::Failed(fault), .. }) = self.done {
                 return Poll::Ready(Err(fault));
             }
-            other.as_mut().poll(cx).map(Ok)
+            if let Poll::Ready(done) = other.as_mut().poll(cx) {
+                return Poll::Ready(Ok(done));
+            }
+            let unused = match &self.done {
+                None => Unused::Body,
+                Some(uploaded) if uploaded.incoming.is_empty() => Unused::Nothing,
+                Some(_) => Unused::NextRequest,
+            };
+            self.leave.poll(cx, unused).map(|()| Err(Leave::FAULT))
         })
         .await
     }

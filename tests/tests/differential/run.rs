@@ -99,7 +99,8 @@ pub struct Tally {
 impl Stage {
     pub fn set(driver: Driver) -> Stage {
         let app = Recorder::start();
-        let proxy = Proxy::in_front_of(&app).driver(driver).start();
+        // Each case is sent whole and its sending side closed, as by a client that still reads.
+        let proxy = Proxy::in_front_of(&app).driver(driver).policy("halfClose: keep").start();
         let admin = Client::plain(proxy.admin());
         Stage { proxy, app, witnesses: Witnesses::start(), admin, attempts: 0, tally: Tally::default() }
     }

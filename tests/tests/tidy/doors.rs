@@ -38,6 +38,7 @@ const ROOMS: &[Room] = &[
         libraries: &["rustls", "arc_swap", "memchr", "x509_parser"],
     },
     Room { name: "transport", rooms: &["buf", "io", "tls"], libraries: &[] },
+    Room { name: "leave", rooms: &["config", "fault", "io", "transport"], libraries: &[] },
     // Below the spine: none knows another.
     Room { name: "route", rooms: &["config", "h1", "http"], libraries: &[] },
     Room { name: "reply", rooms: &["buf", "fault", "h1", "http"], libraries: &[] },
@@ -62,7 +63,7 @@ const ROOMS: &[Room] = &[
     },
     Room {
         name: "upstream",
-        rooms: &["buf", "config", "fault", "h1", "http", "io", "telemetry", "timeouts", "transport"],
+        rooms: &["buf", "config", "fault", "h1", "http", "io", "leave", "telemetry", "timeouts", "transport"],
         libraries: &[],
     },
     // What the tasks of a worker share; it knows none of them.
@@ -78,12 +79,14 @@ const ROOMS: &[Room] = &[
             "h1",
             "http",
             "io",
+            "leave",
             "listen::Listening",
             "pool",
             "reply",
             "route",
             "telemetry",
             "timeouts",
+            "transport",
             "upstream",
             "worker",
         ],
@@ -93,7 +96,7 @@ const ROOMS: &[Room] = &[
     Room {
         name: "listen",
         rooms: &["downstream", "io", "pool::Pool", "serve", "timeouts", "tls", "transport", "worker"],
-        libraries: &["rustls::ServerConfig"],
+        libraries: &["rustls::ServerConfig", "slab"],
     },
     Room {
         name: "start",

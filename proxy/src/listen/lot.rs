@@ -1,0 +1,101 @@
+//! Where idle connections are parked: no task, no buffer, only what a next request needs.
+//!
+//! In: connections at rest. Out: each in a task again, when something comes or its time is over. The longest idle give way where memory,
+//! descriptors or `limits.connections` run short. Must not know: HTTP.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use slab::Slab;
+
+use super::{Listening, Open, connection};
+use crate::downstream::Downstream;
+use crate::io::Tick;
+use crate::worker::Worker;
+
+/// Places in the order of age that belong to nobody any more are forgotten when they are more than this, and more than the others.
+const STALE_MAX: usize = 256;
+
+/// An idle connection.
+struct Parked {
+    downstream: Downstream,
+    listening: Rc<Listening>,
+    open: Open,
+    since: Tick,
+}
+
+/// The parked connections of one worker.
+#[derive(Default)]
+pub(crate) struct Lot {
+    parked: RefCell<Slab<Parked>>,
+    /// Longest idle first. An entry is stale where that place is empty or was taken at another time.
+    by_age: RefCell<VecDeque<(usize, Tick)>>,
+}
+
+impl Lot {
+    /// Wakes what is stirred, for as long as the worker lives.
+    pub async fn attend(self: Rc<Self>, worker: Rc<Worker>) {
+        let mut keys = Vec::new();
+        loop {
+            worker.reactor.stirred(&mut keys).await;
+            for key in keys.drain(..) {
+                self.wake(&worker, key as usize);
+            }
+        }
+    }
+
+    pub(super) fn park(&self, worker: &Worker, downstream: Downstream, listening: Rc<Listening>, open: Open) {
+        let until = Downstream::rest_deadline(&worker.snapshot().policy.timeouts);
+        let since = Tick::now();
+        let mut parked = self.parked.borrow_mut();
+        let entry = parked.vacant_entry();
+        let key = entry.key();
+        downstream.transport.socket().park(key as u32, until);
+        entry.insert(Parked { downstream, listening, open, since });
+        worker.counters.connections_parked.rise();
+        let mut by_age = self.by_age.borrow_mut();
+        by_age.push_back((key, since));
+        if by_age.len() > 2 * parked.len() + STALE_MAX {
+            by_age.retain(|&(key, since)| parked.get(key).is_some_and(|parked| parked.since == since));
+        }
+    }
+
+    fn wake(&self, worker: &Rc<Worker>, key: usize) {
+        // It may have been closed since, to make room.
+        let Some(Parked { downstream, listening, open, .. }) = self.parked.borrow_mut().try_remove(key) else { return };
+        worker.counters.connections_parked.fall();
+        let timer = downstream.transport.socket().unpark();
+        let task_worker = worker.clone();
+        worker.spawn(move || async move {
+            match timer {
+                Some(_) => downstream.linger().await,
+                None => connection::serve(task_worker, listening, downstream, open).await,
+            }
+        });
+    }
+
+    /// Closes all of them.
+    pub fn close_all(&self, worker: &Worker) {
+        self.close_idlest(worker, usize::MAX);
+    }
+
+    /// Closes the connections that have been idle for longest, at most `count`. Returns how many.
+    pub fn close_idlest(&self, worker: &Worker, count: usize) -> usize {
+        let mut closed = 0;
+        while closed < count {
+            let Some((key, since)) = self.by_age.borrow_mut().pop_front() else { break };
+            let mut parked = self.parked.borrow_mut();
+            if parked.get(key).is_none_or(|parked| parked.since != since) {
+                continue;
+            }
+            let gone = parked.remove(key);
+            drop(parked);
+            gone.downstream.transport.farewell();
+            drop(gone);
+            worker.counters.connections_parked.fall();
+            closed += 1;
+        }
+        closed
+    }
+}
