@@ -13,6 +13,9 @@ pub const BULK_BYTES: usize = 128 * 1024;
 const HEADS_KEPT_MAX: usize = 256;
 const BULKS_KEPT_MAX: usize = 32;
 
+/// What a thread without a request in flight keeps of each size.
+const KEPT_IDLE: usize = 4;
+
 thread_local! {
     static HEADS: RefCell<Vec<Box<[u8]>>> = const { RefCell::new(Vec::new()) };
     static BULKS: RefCell<Vec<Box<[u8]>>> = const { RefCell::new(Vec::new()) };
@@ -26,6 +29,12 @@ pub struct Buf {
     store: Box<[u8]>,
     start: usize,
     end: usize,
+}
+
+/// Gives back to the system what a thread that has become idle keeps, all but enough for the next few requests.
+pub fn trim() {
+    HEADS.with_borrow_mut(|kept| kept.truncate(KEPT_IDLE));
+    BULKS.with_borrow_mut(|kept| kept.truncate(KEPT_IDLE));
 }
 
 impl Buf {

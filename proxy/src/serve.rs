@@ -52,7 +52,7 @@ pub(crate) async fn connection(
     let mut served = 0u32;
     loop {
         let snapshot = worker.snapshot();
-        let after = match downstream.next_head(&snapshot.policy).await {
+        let after = match downstream.next_head(&snapshot.policy, worker.rest_after()).await {
             Ok(Next::Idle) => return Some(downstream),
             Ok(Next::Head(head)) => serve(worker, listening, &snapshot, &mut downstream, &head).await,
             Ok(Next::Over) => After::Close,

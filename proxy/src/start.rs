@@ -11,9 +11,10 @@ use std::thread::JoinHandle;
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;
 
+use crate::buf::HEAD_BYTES;
 use crate::config::{ListenerSettings, Settings, Snapshot};
 use crate::control::{self, Control, ControlSettings, Stop};
-use crate::io::{Driver, DriverError, Listener, Runtime, bind, pin_to_nth_cpu};
+use crate::io::{Driver, DriverError, Listener, Runtime, bind, map_memory_from, pin_to_nth_cpu};
 use crate::listen::{self, Listening, Lot, Places};
 use crate::pool::Pool;
 use crate::telemetry::WorkerCounters;
@@ -101,6 +102,8 @@ struct Plan {
 
 /// Starts everything; returns when every worker accepts.
 pub fn start(settings: Settings) -> Result<Running, StartError> {
+    // Buffers that a burst of connections needed go back to the system, and leave no holes between what stays.
+    map_memory_from(HEAD_BYTES);
     let driver = Driver::choose(settings.io_driver).map_err(StartError::Driver)?;
     let mut plans = Vec::new();
     let mut certificates = Vec::new();

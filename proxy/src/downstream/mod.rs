@@ -21,9 +21,6 @@ const LINGER: Duration = Duration::from_secs(2);
 /// A head that has grown by less than this is not parsed again while its end is not in sight.
 const REPARSE_BYTES_MIN: usize = 4096;
 
-/// A connection that has sent nothing for so long comes to rest: nobody waits for it, and it holds no memory but its own.
-const REST_AFTER: Duration = Duration::from_secs(1);
-
 /// What became of the wait for a head.
 pub(crate) enum Next {
     /// A whole head; its bytes are the first of `incoming`.
@@ -37,6 +34,7 @@ pub(crate) enum Next {
 /// A client's connection.
 pub(crate) struct Downstream {
     pub transport: Transport,
+    peer: IpAddr,
     pub sender: Sender,
     /// What was read and not yet used up: the head being parsed or served, then its body, then pipelined requests.
     pub incoming: Buf,
@@ -44,6 +42,8 @@ pub(crate) struct Downstream {
     pub fields: Fields,
     accepted: Tick,
     requests: u64,
+    /// Since when it waits for a head with nothing of one come.
+    idle_since: Tick,
 }
 
 impl Downstream {
@@ -51,24 +51,26 @@ impl Downstream {
         let sender = Sender::new(peer, matches!(transport, Transport::Tls(_)));
         Downstream {
             transport,
+            peer,
             sender,
             incoming: Buf::default(),
             fields: Fields::default(),
             accepted: Tick::now(),
             requests: 0,
+            idle_since: Tick::NEVER,
         }
     }
 
-    /// The next whole head.
+    /// The next whole head. A connection that sends nothing for `rest_after` comes to rest.
     ///
     /// Errors: the fault to answer with, then close.
-    pub async fn next_head(&mut self, policy: &RoutePolicy) -> Result<Next, Fault> {
+    pub async fn next_head(&mut self, policy: &RoutePolicy, rest_after: Duration) -> Result<Next, Fault> {
         let limits = HeadLimits { bytes: policy.limits.head_bytes, fields: policy.limits.head_fields };
-        let mut deadline = self.first_deadline(&policy.timeouts);
+        let mut deadline = self.first_deadline(&policy.timeouts, rest_after);
         let mut parsed = 0;
         let mut skipped_empty_line = false;
         let mut has_begun = false;
-        let mut may_rest = self.requests > 0 && policy.timeouts.connection_idle > REST_AFTER;
+        let mut may_rest = self.requests > 0 && policy.timeouts.connection_idle > rest_after;
         loop {
             if !skipped_empty_line && self.incoming.filled().starts_with(b"\r\n") {
                 self.incoming.consume(2);
@@ -94,7 +96,6 @@ impl Downstream {
                 Ok(_) => {}
                 Err(IoError::Expired(_)) if was_empty && std::mem::take(&mut may_rest) => {
                     if self.is_at_rest().await {
-                        self.fields = Fields::default();
                         return Ok(Next::Idle);
                     }
                     // Something has come, if not yet a byte of a head: under TLS a part of a record.
@@ -119,12 +120,14 @@ impl Downstream {
     }
 
     /// A new connection has to send a head soon; one that has sent requests may rest.
-    fn first_deadline(&self, timeouts: &Timeouts) -> Deadline {
+    fn first_deadline(&mut self, timeouts: &Timeouts, rest_after: Duration) -> Deadline {
         if self.requests == 0 {
             return Deadline { at: self.accepted.after(timeouts.request_headers), timer: Timer::RequestHeaders };
         }
         if self.incoming.is_empty() {
-            Deadline::after(timeouts.connection_idle.min(REST_AFTER), Timer::ConnectionIdle)
+            self.idle_since = Tick::now();
+            let at = self.idle_since.after(timeouts.connection_idle.min(rest_after));
+            Deadline { at, timer: Timer::ConnectionIdle }
         } else {
             Deadline::after(timeouts.request_headers, Timer::RequestHeaders)
         }
@@ -132,11 +135,6 @@ impl Downstream {
 
     async fn is_at_rest(&self) -> bool {
         self.transport.is_at_rest() && self.transport.socket().quiesce().await
-    }
-
-    /// When a connection that has just come to rest has been idle for too long.
-    pub fn rest_deadline(timeouts: &Timeouts) -> Deadline {
-        Deadline::after(timeouts.connection_idle.saturating_sub(REST_AFTER), Timer::ConnectionIdle)
     }
 
     /// A head that drips in would be parsed from its start again and again: it waits for its end, or for having doubled.
@@ -158,10 +156,32 @@ impl Downstream {
         self.transport.recv(incoming, deadline).await
     }
 
+    /// A connection that has come to rest ([`Next::Idle`]), and when it has been idle for too long.
+    pub fn rest(self, timeouts: &Timeouts) -> (Resting, Deadline) {
+        let Downstream { transport, peer, accepted, requests, idle_since, .. } = self;
+        let until = Deadline { at: idle_since.after(timeouts.connection_idle), timer: Timer::ConnectionIdle };
+        (Resting { transport, peer, accepted, requests }, until)
+    }
+
     /// Ends the connection so that the last answer arrives.
     pub async fn linger(self) {
         let deadline = Deadline::after(LINGER, Timer::ConnectionIdle);
         self.transport.finish(deadline).await;
         self.transport.socket().drain(self.incoming, deadline).await;
+    }
+}
+
+/// What is left of a connection at rest: all that cannot be made anew.
+pub(crate) struct Resting {
+    pub transport: Transport,
+    peer: IpAddr,
+    accepted: Tick,
+    requests: u64,
+}
+
+impl Resting {
+    pub fn wake(self) -> Downstream {
+        let Resting { transport, peer, accepted, requests } = self;
+        Downstream { accepted, requests, ..Downstream::new(transport, peer) }
     }
 }

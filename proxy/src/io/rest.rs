@@ -30,9 +30,10 @@ impl Stream {
     /// What comes from now on, or that `until` has passed, is told by [`super::Reactor::stirred`] as `key`. Nothing may be under way.
     pub fn park(&self, key: u32, until: Deadline) {
         let reactor = self.reactor();
-        if let Socket::Ring(_, fd) = &self.socket {
+        if let Socket::Ring(ring, fd) = &self.socket {
             // What was told before has been read since.
             self.slot.read.ready.set(false);
+            ring.rest();
             // Where the kernel refuses (its memory is used up), the connection is closed when its time is over.
             let _ = reactor.watch(&self.slot, *fd, Watch::Rest);
         }
@@ -83,6 +84,7 @@ impl Stream {
             Socket::Ring(ring, fd) if ring.is_reading() => match ring.poll_read(&mut Context::from_waker(waker)) {
                 std::task::Poll::Pending => true,
                 std::task::Poll::Ready((outcome, _)) if ring::is_cancelled(&outcome) => {
+                    ring.rest();
                     self.slot.read.wait_with(waker);
                     self.reactor().watch(&self.slot, *fd, Watch::Rest).is_ok()
                 }

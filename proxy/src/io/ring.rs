@@ -23,7 +23,8 @@ type Outcome<T> = (io::Result<usize>, T);
 /// A stream of monoio's that is read and written at once. (Its own halves cannot be used: dropping the write half shuts the connection down.)
 pub(super) struct Ring {
     stream: Rc<UnsafeCell<TcpStream>>,
-    reading: RefCell<Pin<Box<dyn Reading>>>,
+    /// Made with the first read; a stream at rest gives it back.
+    reading: RefCell<Option<Pin<Box<dyn Reading>>>>,
     canceller: Cell<Option<Canceller>>,
     is_cancelling: Cell<bool>,
     /// The outcome of a read, put back.
@@ -32,18 +33,9 @@ pub(super) struct Ring {
 
 impl Ring {
     pub fn new(stream: TcpStream) -> Ring {
-        let stream = Rc::new(UnsafeCell::new(stream));
-        let read_from = stream.clone();
-        let begin = move |fill, cancel| {
-            // SAFETY: one thread; monoio uses the reference only to clone the descriptor, when the future is first polled, and no other
-            // reference is in use then (`TcpStream` is `Split`: its own owned halves do the same). `read_from` keeps what it points to for as
-            // long as the future.
-            unsafe { &mut *read_from.get() }.cancelable_read(fill, cancel)
-        };
-        let reading: Pin<Box<dyn Reading>> = Box::pin(OneRead { begin, under_way: None });
         Ring {
-            stream,
-            reading: RefCell::new(reading),
+            stream: Rc::new(UnsafeCell::new(stream)),
+            reading: RefCell::default(),
             canceller: Cell::default(),
             is_cancelling: Cell::new(false),
             kept: Cell::default(),
@@ -52,7 +44,7 @@ impl Ring {
 
     /// A read is under way, or its outcome waits to be taken.
     pub fn is_reading(&self) -> bool {
-        self.reading.borrow().is_under_way() || self.has_kept()
+        self.reading.borrow().as_ref().is_some_and(|reading| reading.is_under_way()) || self.has_kept()
     }
 
     /// [`Ring::cancel_read`] was said, and the read has not ended.
@@ -70,7 +62,9 @@ impl Ring {
     /// Starts a read into the spare part of `buf`; none is under way.
     pub fn begin_read(&self, buf: Buf, cx: &mut Context<'_>) -> Poll<Outcome<Buf>> {
         let canceller = self.canceller.take().unwrap_or_default();
-        self.reading.borrow_mut().as_mut().begin(Fill(buf), canceller.handle());
+        let mut reading = self.reading.borrow_mut();
+        reading.get_or_insert_with(|| reading_of(self.stream.clone())).as_mut().begin(Fill(buf), canceller.handle());
+        drop(reading);
         self.canceller.set(Some(canceller));
         // The operation begins with the first poll.
         self.poll_read(cx)
@@ -81,9 +75,19 @@ impl Ring {
         if let Some(kept) = self.kept.take() {
             return Poll::Ready(kept);
         }
-        let (outcome, Fill(buf)) = std::task::ready!(self.reading.borrow_mut().as_mut().poll(cx));
+        let mut reading = self.reading.borrow_mut();
+        let read = reading.as_mut().expect("polled only while a read is under way").as_mut();
+        let (outcome, Fill(buf)) = std::task::ready!(read.poll(cx));
         self.is_cancelling.set(false);
         Poll::Ready((outcome, buf))
+    }
+
+    /// Gives back what reads need, while none is under way.
+    pub fn rest(&self) {
+        if !self.is_reading() {
+            self.reading.take();
+            self.canceller.take();
+        }
     }
 
     /// Puts an outcome back for the next who asks.
@@ -100,9 +104,20 @@ impl Ring {
     }
 
     pub fn write(&self, flush: Flush) -> impl Future<Output = Outcome<Flush>> {
-        // SAFETY: as in `new`: `write` clones the descriptor before it returns. The future lives no longer than `self`.
+        // SAFETY: as in `reading_of`: `write` clones the descriptor before it returns. The future lives no longer than `self`.
         unsafe { &mut *self.stream.get() }.write(flush)
     }
+}
+
+/// Memory for the reads of `stream`.
+fn reading_of(stream: Rc<UnsafeCell<TcpStream>>) -> Pin<Box<dyn Reading>> {
+    let begin = move |fill, cancel| {
+        // SAFETY: one thread; monoio uses the reference only to clone the descriptor, when the future is first polled, and no other
+        // reference is in use then (`TcpStream` is `Split`: its own owned halves do the same). The closure keeps what it points to for as
+        // long as the future.
+        unsafe { &mut *stream.get() }.cancelable_read(fill, cancel)
+    };
+    Box::pin(OneRead { begin, under_way: None })
 }
 
 /// The outcome of a read that [`Ring::cancel_read`] ended.

@@ -209,6 +209,12 @@ pub fn socket_domain_twice(fd: RawFd) -> (libc::c_int, libc::c_int) {
     seen
 }
 
+/// From here on memory of `bytes` and more is mapped from the system and goes back to it when it is freed, wherever it lies. Best effort.
+pub fn map_memory_from(bytes: usize) {
+    // SAFETY: no memory is passed.
+    unsafe { libc::mallopt(libc::M_MMAP_THRESHOLD, libc::c_int::try_from(bytes).unwrap_or(libc::c_int::MAX)) };
+}
+
 /// Pins the calling thread to the `nth` of the CPUs it may run on.
 pub fn pin_to_nth_cpu(nth: usize) {
     // SAFETY: an all-zero cpu_set_t is the empty set; the calls read and write live values of the size they are told.

@@ -10,7 +10,8 @@ use std::rc::Rc;
 use slab::Slab;
 
 use super::{Listening, Open, connection};
-use crate::downstream::Downstream;
+use crate::buf;
+use crate::downstream::{Downstream, Resting};
 use crate::io::Tick;
 use crate::worker::Worker;
 
@@ -19,7 +20,7 @@ const STALE_MAX: usize = 256;
 
 /// An idle connection.
 struct Parked {
-    downstream: Downstream,
+    resting: Resting,
     listening: Rc<Listening>,
     open: Open,
     since: Tick,
@@ -46,14 +47,17 @@ impl Lot {
     }
 
     pub(super) fn park(&self, worker: &Worker, downstream: Downstream, listening: Rc<Listening>, open: Open) {
-        let until = Downstream::rest_deadline(&worker.snapshot().policy.timeouts);
+        let (resting, until) = downstream.rest(&worker.snapshot().policy.timeouts);
         let since = Tick::now();
         let mut parked = self.parked.borrow_mut();
         let entry = parked.vacant_entry();
         let key = entry.key();
-        downstream.transport.socket().park(key as u32, until);
-        entry.insert(Parked { downstream, listening, open, since });
+        resting.transport.socket().park(key as u32, until);
+        entry.insert(Parked { resting, listening, open, since });
         worker.counters.connections_parked.rise();
+        if worker.counters.requests_active.now() == 0 {
+            buf::trim();
+        }
         let mut by_age = self.by_age.borrow_mut();
         by_age.push_back((key, since));
         if by_age.len() > 2 * parked.len() + STALE_MAX {
@@ -63,14 +67,14 @@ impl Lot {
 
     fn wake(&self, worker: &Rc<Worker>, key: usize) {
         // It may have been closed since, to make room.
-        let Some(Parked { downstream, listening, open, .. }) = self.parked.borrow_mut().try_remove(key) else { return };
+        let Some(Parked { resting, listening, open, .. }) = self.parked.borrow_mut().try_remove(key) else { return };
         worker.counters.connections_parked.fall();
-        let timer = downstream.transport.socket().unpark();
+        let timer = resting.transport.socket().unpark();
         let task_worker = worker.clone();
         worker.spawn(move || async move {
             match timer {
-                Some(_) => downstream.linger().await,
-                None => connection::serve(task_worker, listening, downstream, open).await,
+                Some(_) => resting.wake().linger().await,
+                None => connection::serve(task_worker, listening, resting.wake(), open).await,
             }
         });
     }
@@ -91,7 +95,7 @@ impl Lot {
             }
             let gone = parked.remove(key);
             drop(parked);
-            gone.downstream.transport.farewell();
+            gone.resting.transport.farewell();
             drop(gone);
             worker.counters.connections_parked.fall();
             closed += 1;

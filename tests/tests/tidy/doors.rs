@@ -95,12 +95,12 @@ const ROOMS: &[Room] = &[
     // Above the spine: connections come in, threads are made.
     Room {
         name: "listen",
-        rooms: &["downstream", "io", "pool::Pool", "serve", "timeouts", "tls", "transport", "worker"],
+        rooms: &["buf::trim", "downstream", "io", "pool::Pool", "serve", "timeouts", "tls", "transport", "worker"],
         libraries: &["rustls::ServerConfig", "slab"],
     },
     Room {
         name: "start",
-        rooms: &["config", "control", "io", "listen", "pool::Pool", "telemetry", "tls", "worker"],
+        rooms: &["buf::HEAD_BYTES", "config", "control", "io", "listen", "pool::Pool", "telemetry", "tls", "worker"],
         libraries: &["arc_swap", "rustls", "monoio::spawn"],
     },
     // What the fuzz targets see of the sans-I/O rooms.
