@@ -1,12 +1,18 @@
-//! Owned byte buffers that go round: leased from the thread's pool, handed to the kernel and back, returned by drop.
+//! Owned byte buffers that go round: leased from the thread's pool, handed to the kernel and back, returned by drop. All of them count for
+//! the budget of the process.
 
 use std::cell::RefCell;
+
+use crate::budget;
 
 /// What a head is read into and written from: larger than all but rare heads, and than one TLS record on the wire (18,437 bytes).
 pub const HEAD_BYTES: usize = 18 * 1024 + 512;
 
 /// What a large body moves through: fewer system calls for a MiB, and still eight of them fit a core's second-level cache.
 pub const BULK_BYTES: usize = 128 * 1024;
+
+/// What a wait may hold where memory is tight: a small head, or what has come of a larger one.
+pub const WAIT_BYTES: usize = 1024;
 
 /// Buffers of each size that an idle thread keeps (4.6 MiB and 4 MiB); the rest is given back to the allocator. A request in flight holds
 /// one or two, so these are enough for 128 at once; memory that is not kept has to be cleared again, at 1 us for a head's.
@@ -33,8 +39,12 @@ pub struct Buf {
 
 /// Gives back to the system what a thread that has become idle keeps, all but enough for the next few requests.
 pub fn trim() {
-    HEADS.with_borrow_mut(|kept| kept.truncate(KEPT_IDLE));
-    BULKS.with_borrow_mut(|kept| kept.truncate(KEPT_IDLE));
+    for (pool, bytes) in [(&HEADS, HEAD_BYTES), (&BULKS, BULK_BYTES)] {
+        pool.with_borrow_mut(|kept| {
+            budget::let_go(kept.len().saturating_sub(KEPT_IDLE) * bytes);
+            kept.truncate(KEPT_IDLE);
+        });
+    }
 }
 
 impl Buf {
@@ -43,13 +53,27 @@ impl Buf {
         Buf::lease(&HEADS, HEAD_BYTES)
     }
 
-    /// An empty buffer of [`BULK_BYTES`].
+    /// An empty buffer of [`BULK_BYTES`], or of [`HEAD_BYTES`] where memory is tight.
     pub fn bulk() -> Buf {
-        Buf::lease(&BULKS, BULK_BYTES)
+        if budget::is_tight() { Buf::head() } else { Buf::lease(&BULKS, BULK_BYTES) }
+    }
+
+    /// An empty buffer for a wait that may be long: of [`HEAD_BYTES`], or of [`WAIT_BYTES`] where memory is tight.
+    pub fn waiting() -> Buf {
+        if budget::is_tight() { Buf { store: store(WAIT_BYTES), start: 0, end: 0 } } else { Buf::head() }
+    }
+
+    /// Holds no more memory than its bytes need, where memory is tight and they are few: a wait for the rest of them may be long.
+    pub fn fit(&mut self) {
+        if self.store.len() > WAIT_BYTES && self.len() < WAIT_BYTES && budget::is_tight() {
+            let mut fitting = Buf { store: store(WAIT_BYTES), start: 0, end: 0 };
+            fitting.put(self.filled());
+            *self = fitting;
+        }
     }
 
     fn lease(pool: &'static std::thread::LocalKey<RefCell<Vec<Box<[u8]>>>>, bytes: usize) -> Buf {
-        let store = pool.with_borrow_mut(Vec::pop).unwrap_or_else(|| vec![0; bytes].into_boxed_slice());
+        let store = pool.with_borrow_mut(Vec::pop).unwrap_or_else(|| store(bytes));
         Buf { store, start: 0, end: 0 }
     }
 
@@ -118,10 +142,11 @@ impl Buf {
         }
         self.compact();
         if self.spare_bytes() < bytes {
-            let wanted = (self.store.len() * 2).max(self.end + bytes).max(HEAD_BYTES);
-            let mut store = vec![0; wanted].into_boxed_slice();
+            let least = if budget::is_tight() { WAIT_BYTES } else { HEAD_BYTES };
+            let wanted = (self.store.len() * 2).max(self.end + bytes).max(least);
+            let mut store = store(wanted);
             store[..self.end].copy_from_slice(&self.store[..self.end]);
-            self.store = store;
+            give_back(std::mem::replace(&mut self.store, store));
         }
     }
 
@@ -146,20 +171,34 @@ impl Drop for Buf {
     }
 }
 
+fn store(bytes: usize) -> Box<[u8]> {
+    budget::hold(bytes);
+    vec![0; bytes].into_boxed_slice()
+}
+
 fn give_back(store: Box<[u8]>) {
+    let bytes = store.len();
+    if !keep(store) {
+        budget::let_go(bytes);
+    }
+}
+
+/// Into the pool of its size, where there is one and it is not full. A thread that ends has none any more.
+fn keep(store: Box<[u8]>) -> bool {
     let (pool, kept_max) = match store.len() {
         HEAD_BYTES => (&HEADS, HEADS_KEPT_MAX),
         BULK_BYTES => (&BULKS, BULKS_KEPT_MAX),
-        _ => return,
+        _ => return false,
     };
-    // A thread that ends has no pool any more: the memory is freed.
-    let _ = pool.try_with(|kept| {
-        if let Ok(mut kept) = kept.try_borrow_mut()
-            && kept.len() < kept_max
-        {
+    let kept_max = if budget::is_tight() { KEPT_IDLE } else { kept_max };
+    let kept = pool.try_with(|kept| match kept.try_borrow_mut() {
+        Ok(mut kept) if kept.len() < kept_max => {
             kept.push(store);
+            true
         }
+        _ => false,
     });
+    kept.unwrap_or(false)
 }
 
 #[cfg(test)]

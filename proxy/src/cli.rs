@@ -56,6 +56,7 @@ fn parse_from(arguments: impl IntoIterator<Item = OsString>, environment: &Envir
             workers: environment.workers(args.workers),
             io_driver: args.io_driver.into(),
             snapshot: Arc::new(built_in_snapshot()),
+            memory: environment.memory(),
         })),
     }
 }

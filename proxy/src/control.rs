@@ -6,6 +6,7 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -17,9 +18,13 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, oneshot};
 
 use crate::admin;
-use crate::config::Snapshot;
+use crate::budget::Budget;
+use crate::config::{Snapshot, kernel_bytes};
 use crate::telemetry::WorkerCounters;
 use crate::tls::Certificates;
+
+/// How often the kernel is asked for the memory of our sockets.
+const KERNEL_MEMORY_EVERY: Duration = Duration::from_secs(1);
 
 /// What the control thread reads of a proxy.
 #[derive(Debug)]
@@ -32,6 +37,9 @@ pub struct ControlSettings {
     pub driver: Driver,
     /// Of each TLS listener.
     pub certificates: Vec<Arc<Certificates>>,
+    pub budget: Arc<Budget>,
+    /// Where the kernel tells what our sockets hold; `None`: it is not counted to us.
+    pub kernel_memory: Option<PathBuf>,
     /// Set by the workers' side once every worker accepts.
     pub ready: Arc<AtomicBool>,
     pub stop: Arc<Stop>,
@@ -55,6 +63,10 @@ pub fn spawn(settings: ControlSettings) -> io::Result<Control> {
         tracing::warn!("{warning}");
     }
 
+    if let Some(stat) = settings.kernel_memory {
+        handle.spawn(watch_kernel_memory(stat, settings.budget.clone()));
+    }
+
     if let Some(listener) = settings.admin {
         listener.set_nonblocking(true)?;
         let _context = handle.enter();
@@ -64,6 +76,7 @@ pub fn spawn(settings: ControlSettings) -> io::Result<Control> {
             snapshot: settings.snapshot,
             driver: settings.driver,
             certificates: settings.certificates,
+            budget: settings.budget,
             ready: settings.ready,
             stop: settings.stop,
         };
@@ -73,6 +86,14 @@ pub fn spawn(settings: ControlSettings) -> io::Result<Control> {
     let (end, ended) = oneshot::channel();
     let thread = std::thread::Builder::new().name("control".to_owned()).spawn(move || run(&runtime, ended))?;
     Ok(Control { admin: served, handle, stop, end: Some(end), thread: Some(thread) })
+}
+
+/// Tells the budget what the kernel holds for our sockets.
+async fn watch_kernel_memory(stat: PathBuf, budget: Arc<Budget>) {
+    loop {
+        budget.set_kernel_bytes(kernel_bytes(&stat).unwrap_or(0));
+        tokio::time::sleep(KERNEL_MEMORY_EVERY).await;
+    }
 }
 
 /// Until the handle says so, or is gone. Tasks that are left end with the runtime.

@@ -1,6 +1,7 @@
 //! Slipstream's data plane. ARCHITECTURE.md walks one request through the rooms.
 
 pub mod admin;
+mod budget;
 mod buf;
 pub mod cli;
 pub mod config;

@@ -11,10 +11,13 @@ use std::thread::JoinHandle;
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;
 
+use crate::budget::Budget;
 use crate::buf::HEAD_BYTES;
 use crate::config::{ListenerSettings, Settings, Snapshot};
 use crate::control::{self, Control, ControlSettings, Stop};
-use crate::io::{Driver, DriverError, Listener, Runtime, bind, map_memory_from, pin_to_nth_cpu};
+use crate::io::{
+    Driver, DriverError, Listener, Runtime, bind, map_memory_from, pin_to_nth_cpu, raise_descriptor_limit,
+};
 use crate::listen::{self, Listening, Lot, Places};
 use crate::pool::Pool;
 use crate::telemetry::WorkerCounters;
@@ -104,6 +107,7 @@ struct Plan {
 pub fn start(settings: Settings) -> Result<Running, StartError> {
     // Buffers that a burst of connections needed go back to the system, and leave no holes between what stays.
     map_memory_from(HEAD_BYTES);
+    raise_descriptor_limit();
     let driver = Driver::choose(settings.io_driver).map_err(StartError::Driver)?;
     let mut plans = Vec::new();
     let mut certificates = Vec::new();
@@ -136,6 +140,7 @@ pub fn start(settings: Settings) -> Result<Running, StartError> {
 
     let snapshot = Arc::new(ArcSwap::new(settings.snapshot.clone()));
     let counters: Vec<Arc<WorkerCounters>> = (0..settings.workers).map(|_| Arc::default()).collect();
+    let budget = Budget::new(settings.memory.budget_bytes);
     let (ready, stop) = (Arc::new(AtomicBool::new(false)), Arc::new(Stop::default()));
     let control = control::spawn(ControlSettings {
         admin,
@@ -143,6 +148,8 @@ pub fn start(settings: Settings) -> Result<Running, StartError> {
         snapshot: snapshot.clone(),
         driver: control::Driver { name: driver.name(), reason: driver.reason.to_owned() },
         certificates,
+        budget: budget.clone(),
+        kernel_memory: settings.memory.stat.clone(),
         ready: ready.clone(),
         stop: stop.clone(),
     })
@@ -162,6 +169,7 @@ pub fn start(settings: Settings) -> Result<Running, StartError> {
             counters: counters[n].clone(),
             snapshot: snapshot.clone(),
             places: places.clone(),
+            budget: budget.clone(),
             stop: stop.clone(),
             report: report.clone(),
         };
@@ -216,6 +224,7 @@ struct Seed {
     counters: Arc<WorkerCounters>,
     snapshot: Arc<ArcSwap<Snapshot>>,
     places: Arc<Places>,
+    budget: Arc<Budget>,
     stop: Arc<Stop>,
     report: mpsc::Sender<io::Result<()>>,
 }
@@ -226,6 +235,7 @@ impl Seed {
         if self.pin {
             pin_to_nth_cpu(self.n);
         }
+        self.budget.join();
         let (driver, report) = (self.driver, self.report.clone());
         let run = std::panic::AssertUnwindSafe(|| {
             Runtime::block_on(driver, |reactor| async move {

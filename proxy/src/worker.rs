@@ -28,6 +28,9 @@ const REST_AFTER: Duration = Duration::from_secs(1);
 const REST_AFTER_CROWDED: Duration = Duration::from_millis(10);
 const TASKS_FEW: usize = 64;
 
+/// A turn of a task that is longer is a stall: the others wait for it. Twice what the kernel's coarse clock can tell.
+const STALL_MIN: Duration = Duration::from_millis(8);
+
 /// How often a worker that is about to end looks whether it can.
 const GRACE_LOOK: Duration = Duration::from_millis(20);
 
@@ -101,6 +104,16 @@ impl Worker {
         monoio::spawn(guarded(worker, begin));
     }
 
+    /// A task had its turn, from `began` on.
+    fn note_turn(&self, began: Tick) {
+        let now = Tick::now();
+        let took = now.since(began);
+        if took >= STALL_MIN {
+            self.counters.stalls.add(1);
+            self.counters.stall.note(now.0, took);
+        }
+    }
+
     /// Waits until the tasks are done, at most [`GRACE`]; then ends their waits, so that the kernel holds no buffer of ours any more.
     pub async fn finish(&self) {
         self.stopping.set(true);
@@ -121,9 +134,14 @@ impl Worker {
 pub(crate) async fn guarded<T: Future<Output = ()>>(worker: Rc<Worker>, begin: impl FnOnce() -> T) {
     let _running = Running(worker.clone());
     let mut task = pin!(begin());
-    let panicked = std::future::poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| task.as_mut().poll(cx))) {
-        Ok(poll) => poll.map(|()| false),
-        Err(_) => Poll::Ready(true),
+    let panicked = std::future::poll_fn(|cx| {
+        let began = Tick::now();
+        let polled = catch_unwind(AssertUnwindSafe(|| task.as_mut().poll(cx)));
+        worker.note_turn(began);
+        match polled {
+            Ok(poll) => poll.map(|()| false),
+            Err(_) => Poll::Ready(true),
+        }
     })
     .await;
     if panicked {

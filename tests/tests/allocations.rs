@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard};
 
 use slipstream_proxy::config::{
-    IoDriver, ListenerSettings, Settings, TlsSettings, UpstreamSettings, built_in_snapshot,
+    IoDriver, ListenerSettings, Memory, Settings, TlsSettings, UpstreamSettings, built_in_snapshot,
 };
 use slipstream_tests::{App, Certs, Client, Driver, Tls, on_both_drivers};
 
@@ -109,6 +109,7 @@ fn start(driver: Driver, app: &App, tls: Option<(PathBuf, PathBuf)>) -> slipstre
         },
         admin: None,
         name: "slipstream".to_owned(),
+        memory: Memory { budget_bytes: 256 << 20, stat: None },
         snapshot: built_in_snapshot().into(),
     };
     slipstream_proxy::start(settings).expect("the proxy starts")

@@ -6,11 +6,15 @@ use super::process::Process;
 use super::routes::Proxy;
 use super::text::{Kind, Text};
 use crate::fault;
+use crate::io::Tick;
 use crate::telemetry::WorkerCounters;
 use crate::timeouts::Timer;
 
 /// Series of the certificate metric; beyond it those that end soonest stay.
 const CERTIFICATES_MAX: usize = 32;
+
+/// Series of the stall metric, one a worker.
+const WORKERS_SHOWN_MAX: usize = 16;
 
 pub(super) fn render(proxy: &Proxy) -> String {
     let mut text = Text::default();
@@ -39,6 +43,30 @@ fn build(text: &mut Text, proxy: &Proxy) {
     text.family("slipstream_io_driver", Kind::Gauge, "The kernel interface in use and why; always 1.")
         .series(&[("driver", proxy.driver.name), ("reason", &proxy.driver.reason)], 1);
     text.gauge("slipstream_workers", "Worker threads.", proxy.counters.len());
+    text.gauge(
+        "slipstream_memory_used_bytes",
+        "Bytes that count for the memory budget: buffers, connections, and the kernel's socket buffers where they are ours.",
+        proxy.budget.used_bytes(),
+    );
+    text.gauge(
+        "slipstream_memory_budget_bytes",
+        "The memory budget: over it new work is shed and the longest idle connections are closed.",
+        proxy.budget.limit_bytes(),
+    );
+    let now = Tick::now().0;
+    let mut stall = text.family(
+        "slipstream_worker_stall_seconds",
+        Kind::Gauge,
+        "Longest time that a task kept its worker from all others, in the last minute or two; 0: none over 8 ms.",
+    );
+    for (n, counters) in proxy.counters.iter().enumerate().take(WORKERS_SHOWN_MAX) {
+        stall.series(&[("worker", &n.to_string())], counters.stall.longest(now).as_secs_f64());
+    }
+    text.counter(
+        "slipstream_worker_stalls_total",
+        "Times that a task kept its worker from all others for 8 ms or longer.",
+        proxy.counters.iter().map(|counters| counters.stalls.sum()).sum::<u64>(),
+    );
     text.gauge(
         "slipstream_config_generation",
         "Generation of the configuration in force; 0 is what the process started with.",

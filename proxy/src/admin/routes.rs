@@ -12,6 +12,7 @@ use axum::{Extension, Router};
 
 use super::metrics;
 use super::server::Ends;
+use crate::budget::Budget;
 use crate::config::Snapshot;
 use crate::control::{Driver, Stop};
 use crate::telemetry::WorkerCounters;
@@ -24,6 +25,7 @@ pub struct Proxy {
     pub snapshot: Arc<ArcSwap<Snapshot>>,
     pub driver: Driver,
     pub certificates: Vec<Arc<Certificates>>,
+    pub budget: Arc<Budget>,
     pub ready: Arc<AtomicBool>,
     pub stop: Arc<Stop>,
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 
 use super::Proxy;
+use crate::budget::Budget;
 use crate::config::{Forwarded, HalfClose, Limits, RoutePolicy, Snapshot, Timeouts};
 use crate::control::Driver;
 
@@ -39,6 +40,7 @@ pub(crate) fn proxy(workers: usize) -> Proxy {
         snapshot: Arc::new(ArcSwap::from_pointee(snapshot())),
         driver: Driver { name: "epoll", reason: "asked \"for\"".to_owned() },
         certificates: Vec::new(),
+        budget: Budget::new(1 << 20),
         ready: Arc::default(),
         stop: Arc::default(),
     }

@@ -84,7 +84,7 @@ fn milli(quota_us: u64, period_us: u64) -> Option<u64> {
 }
 
 /// `base` and every folder on the way from it down to `own`.
-fn folders(base: &Path, own: &str) -> Vec<PathBuf> {
+pub(super) fn folders(base: &Path, own: &str) -> Vec<PathBuf> {
     let mut folder = base.to_owned();
     let mut folders = vec![folder.clone()];
     for name in own.split('/').filter(|name| !name.is_empty() && *name != "..") {

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use slipstream_schema::{AdminAddress, Certificate, Host, Listener, Misfit, StaticFile, UpstreamUrl, WorkerCount};
 
 use super::cpus::{Cpus, WORKERS_MAX};
-use super::{Error, IoDriver, ListenerSettings, Loaded, Settings, Snapshot, TlsSettings, UpstreamSettings, policy};
+use super::{
+    Error, IoDriver, ListenerSettings, Loaded, Memory, Settings, Snapshot, TlsSettings, UpstreamSettings, policy,
+};
 
 /// What the environment tells the proxy, read once. Wiring of an injected pod; none of it is needed outside a cluster.
 #[derive(Debug, Clone, Default)]
@@ -18,6 +20,8 @@ pub struct Environment {
     pub namespace: Option<String>,
     /// `SLIPSTREAM_WORKLOAD`
     pub workload: Option<String>,
+    /// `SLIPSTREAM_MEMORY_LIMIT`, in bytes
+    pub memory_limit: Option<String>,
 }
 
 impl Environment {
@@ -27,6 +31,7 @@ impl Environment {
             cpu_request_milli: set("SLIPSTREAM_CPU_REQUEST_MILLI"),
             namespace: set("SLIPSTREAM_POD_NAMESPACE"),
             workload: set("SLIPSTREAM_WORKLOAD"),
+            memory_limit: set("SLIPSTREAM_MEMORY_LIMIT"),
         }
     }
 
@@ -36,6 +41,11 @@ impl Environment {
             (Some(namespace), Some(workload)) => format!("{namespace}/{workload}"),
             _ => "slipstream".to_owned(),
         }
+    }
+
+    /// What this machine and the environment allow us to hold.
+    pub fn memory(&self) -> Memory {
+        Memory::of_machine(Path::new("/"), self.memory_limit.as_deref())
     }
 
     /// As many workers as `count` says; `auto` asks this machine.
@@ -77,6 +87,7 @@ impl Loaded {
                 Some(AdminAddress::Off) | None => None,
             },
             name: environment.name(),
+            memory: environment.memory(),
             snapshot: Arc::new(self.snapshot()),
         })
     }

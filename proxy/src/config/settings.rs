@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::Snapshot;
+use super::{Memory, Snapshot};
 
 /// Everything that is fixed while the process runs.
 #[derive(Debug, Clone)]
@@ -19,6 +19,8 @@ pub struct Settings {
     pub admin: Option<SocketAddr>,
     /// Names this deployment in `Proxy-Status` and `Cache-Status` (RFC 9209 section 2).
     pub name: String,
+    /// What it may hold.
+    pub memory: Memory,
     /// What requests are judged by until the first change.
     pub snapshot: Arc<Snapshot>,
 }

@@ -13,7 +13,7 @@ use super::sample::Sample;
 use super::traffic::Traffic;
 use super::welcome::{Places, welcome};
 use super::{board, ports};
-use crate::config::{IoDriver, ListenerSettings, Settings, Snapshot, TlsSettings, UpstreamSettings};
+use crate::config::{IoDriver, ListenerSettings, Memory, Settings, Snapshot, TlsSettings, UpstreamSettings};
 use crate::{Running, StartError};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -25,6 +25,7 @@ pub struct Options {
     pub workers: usize,
     pub io_driver: IoDriver,
     pub snapshot: Arc<Snapshot>,
+    pub memory: Memory,
 }
 
 /// Runs on stdout until the seconds are over or a signal comes; an error is one of the start.
@@ -87,6 +88,7 @@ fn settings(options: &Options, app: &App, certificate: &Certificate, address: fn
         admin: Some(address(ports::ADMIN)),
         name: "slipstream".to_owned(),
         snapshot: options.snapshot.clone(),
+        memory: options.memory.clone(),
     }
 }
 

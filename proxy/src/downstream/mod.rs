@@ -150,6 +150,7 @@ impl Downstream {
 
     async fn read(&mut self, limits: HeadLimits, deadline: Deadline) -> Result<usize, IoError> {
         let incoming = &mut self.incoming;
+        incoming.fit();
         if incoming.is_leased() && incoming.spare_bytes() == 0 {
             incoming.reserve(incoming.len().clamp(1, limits.bytes));
         }

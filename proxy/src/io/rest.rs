@@ -54,7 +54,7 @@ impl Stream {
             Socket::Ready(_) => self.slot.read.wait_with(waker),
             Socket::Ring(ring, _) => {
                 if let std::task::Poll::Ready(outcome) =
-                    ring.begin_read(crate::buf::Buf::head(), &mut Context::from_waker(waker))
+                    ring.begin_read(crate::buf::Buf::waiting(), &mut Context::from_waker(waker))
                 {
                     ring.keep(outcome);
                 }

@@ -340,7 +340,7 @@ fn poll_recv_ring(ring: &Ring, buf: &mut Buf, cx: &mut Context<'_>) -> Poll<io::
         } else {
             let mut lent = std::mem::take(buf);
             if !lent.is_leased() {
-                lent = Buf::head();
+                lent = Buf::waiting();
             }
             ring.begin_read(lent, cx)
         };

@@ -209,6 +209,18 @@ pub fn socket_domain_twice(fd: RawFd) -> (libc::c_int, libc::c_int) {
     seen
 }
 
+/// Lets the process have as many descriptors as it may: the soft limit is raised to the hard one. Best effort.
+pub fn raise_descriptor_limit() {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the pointers are to a live rlimit.
+    unsafe {
+        if libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) == 0 && limit.rlim_cur < limit.rlim_max {
+            limit.rlim_cur = limit.rlim_max;
+            libc::setrlimit(libc::RLIMIT_NOFILE, &limit);
+        }
+    }
+}
+
 /// From here on memory of `bytes` and more is mapped from the system and goes back to it when it is freed, wherever it lies. Best effort.
 pub fn map_memory_from(bytes: usize) {
     // SAFETY: no memory is passed.

@@ -53,6 +53,7 @@ impl Lot {
         let entry = parked.vacant_entry();
         let key = entry.key();
         resting.transport.socket().park(key as u32, until);
+        open.is_parked(true);
         entry.insert(Parked { resting, listening, open, since });
         worker.counters.connections_parked.rise();
         if worker.counters.requests_active.now() == 0 {
@@ -69,6 +70,7 @@ impl Lot {
         // It may have been closed since, to make room.
         let Some(Parked { resting, listening, open, .. }) = self.parked.borrow_mut().try_remove(key) else { return };
         worker.counters.connections_parked.fall();
+        open.is_parked(false);
         let timer = resting.transport.socket().unpark();
         let task_worker = worker.clone();
         worker.spawn(move || async move {

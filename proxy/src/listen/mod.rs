@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use rustls::ServerConfig;
 
+use crate::budget::{self, Held};
 use crate::io::{Listener, Tick};
 use crate::pool::Pool;
 use crate::worker::Worker;
@@ -23,6 +24,10 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Connections accepted in one go, before the others on the worker have their turn.
 const ACCEPTS_IN_A_ROW: usize = 32;
+
+/// What a connection holds beside its buffers: its task and, under TLS, the session (4 KiB, parked or not).
+const SERVED_BYTES: usize = 10 * 1024;
+const PARKED_BYTES: usize = 5 * 1024;
 
 /// Idle connections that are closed at once where no descriptor is free: one is needed for the client, one for the app.
 const EVICTED_AT_ONCE: usize = 16;
@@ -49,7 +54,7 @@ impl Places {
 
 /// Accepts until the task is dropped.
 ///
-/// Over the limit, or without a descriptor, the longest idle connection gives way. Where none is idle, the new one waits, unserved, for one that
+/// Over the limit, without a descriptor or memory, the longest idle connection gives way. Where none is idle, the new one waits, unserved, for one that
 /// ends; those behind it wait in the kernel's queue.
 pub(crate) async fn accept(worker: Rc<Worker>, listener: Listener, listening: Rc<Listening>, places: Arc<Places>) {
     let mut in_a_row = 0;
@@ -58,6 +63,9 @@ pub(crate) async fn accept(worker: Rc<Worker>, listener: Listener, listening: Rc
             Ok((stream, peer)) => {
                 while !places.take(worker.snapshot().policy.limits.connections) {
                     make_room(&worker, &listening.lot, 1).await;
+                }
+                while budget::is_full() {
+                    make_room(&worker, &listening.lot, EVICTED_AT_ONCE).await;
                 }
                 let open = Open::new(worker.clone(), places.clone());
                 let (task_worker, listening) = (worker.clone(), listening.clone());
@@ -85,6 +93,8 @@ async fn make_room(worker: &Worker, lot: &Lot, places: usize) {
 struct Open {
     worker: Rc<Worker>,
     places: Arc<Places>,
+    /// Its memory, buffers apart.
+    held: Held,
 }
 
 impl Open {
@@ -92,7 +102,12 @@ impl Open {
     fn new(worker: Rc<Worker>, places: Arc<Places>) -> Open {
         worker.counters.connections.add(1);
         worker.counters.connections_open.rise();
-        Open { worker, places }
+        Open { worker, places, held: Held::new(SERVED_BYTES) }
+    }
+
+    /// It is parked, or served again.
+    fn is_parked(&self, parked: bool) {
+        self.held.set(if parked { PARKED_BYTES } else { SERVED_BYTES });
     }
 }
 

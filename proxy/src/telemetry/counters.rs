@@ -64,6 +64,9 @@ pub struct WorkerCounters {
     pub upstream_connections_idle: Gauge,
     /// Requests sent once more because a reused connection had gone stale.
     pub upstream_replays: Counter,
+    /// Times that a task kept the worker from all others, for longer than [`crate::worker`] finds fair; and the longest lately.
+    pub stalls: Counter,
+    pub stall: super::Stall,
     /// Tasks that panicked; each cost its own connection only.
     pub panics: Counter,
     /// Faults by [`crate::fault::Kind`], at `Kind::index`.

@@ -4,6 +4,8 @@
 
 mod counters;
 mod record;
+mod stall;
 
 pub use counters::{Counter, Gauge, WorkerCounters};
 pub use record::Record;
+pub use stall::Stall;

@@ -16,6 +16,7 @@ use rustls::ServerConfig;
 use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{ConnectionState, UnbufferedStatus};
 
+use crate::budget;
 use crate::buf::Buf;
 use crate::io::{Deadline, IoError, SentNow, Stream};
 
@@ -233,7 +234,7 @@ impl TlsStream {
             if sent == range.end {
                 break Ok(());
             }
-            encrypted += (range.end - sent).min(SEND_BYTES);
+            encrypted += (range.end - sent).min(send_bytes());
             if let Err(error) = self.session.borrow_mut().encrypt(&buf.filled()[sent..encrypted]) {
                 break Err(error);
             }
@@ -333,8 +334,9 @@ impl Session {
     }
 
     /// Ciphertext has come.
-    fn came(&mut self, fresh: Buf) {
+    fn came(&mut self, mut fresh: Buf) {
         if self.incoming.is_empty() {
+            fresh.fit();
             self.incoming = fresh;
         } else {
             self.incoming.compact();
@@ -507,6 +509,11 @@ fn is_alert(record: &[u8]) -> bool {
         [APPLICATION_DATA, ..] => record.len() == 5 + 2 + 1 + 16,
         _ => false,
     }
+}
+
+/// How much is encrypted and sent at once.
+fn send_bytes() -> usize {
+    if budget::is_tight() { RECORD_BYTES } else { SEND_BYTES }
 }
 
 /// Room for `bytes` more, from the pool where there is none yet.

@@ -19,7 +19,8 @@ const ROOMS: &[Room] = &[
     // Leaves: words that everyone shares. They know nobody.
     Room { name: "timeouts", rooms: &[], libraries: &[] },
     Room { name: "http", rooms: &[], libraries: &[] },
-    Room { name: "buf", rooms: &[], libraries: &[] },
+    Room { name: "budget", rooms: &[], libraries: &[] },
+    Room { name: "buf", rooms: &["budget"], libraries: &[] },
     Room { name: "fault", rooms: &["timeouts"], libraries: &[] },
     Room { name: "telemetry", rooms: &["fault", "timeouts"], libraries: &[] },
     Room { name: "config", rooms: &[], libraries: &["slipstream_schema", "serde_json", "clap::Args"] },
@@ -34,7 +35,7 @@ const ROOMS: &[Room] = &[
     Room { name: "h1", rooms: &["buf", "fault", "http", "config::Forwarded"], libraries: &["httparse", "memchr"] },
     Room {
         name: "tls",
-        rooms: &["buf", "io", "config::TlsSettings"],
+        rooms: &["budget", "buf", "io", "config::TlsSettings"],
         libraries: &["rustls", "arc_swap", "memchr", "x509_parser"],
     },
     Room { name: "transport", rooms: &["buf", "io", "tls"], libraries: &[] },
@@ -95,12 +96,34 @@ const ROOMS: &[Room] = &[
     // Above the spine: connections come in, threads are made.
     Room {
         name: "listen",
-        rooms: &["buf::trim", "downstream", "io", "pool::Pool", "serve", "timeouts", "tls", "transport", "worker"],
+        rooms: &[
+            "budget",
+            "buf::trim",
+            "downstream",
+            "io",
+            "pool::Pool",
+            "serve",
+            "timeouts",
+            "tls",
+            "transport",
+            "worker",
+        ],
         libraries: &["rustls::ServerConfig", "slab"],
     },
     Room {
         name: "start",
-        rooms: &["buf::HEAD_BYTES", "config", "control", "io", "listen", "pool::Pool", "telemetry", "tls", "worker"],
+        rooms: &[
+            "budget",
+            "buf::HEAD_BYTES",
+            "config",
+            "control",
+            "io",
+            "listen",
+            "pool::Pool",
+            "telemetry",
+            "tls",
+            "worker",
+        ],
         libraries: &["arc_swap", "rustls", "monoio::spawn"],
     },
     // What the fuzz targets see of the sans-I/O rooms.
@@ -108,12 +131,12 @@ const ROOMS: &[Room] = &[
     // Beside the workers: the control thread, and who starts it all.
     Room {
         name: "control",
-        rooms: &["admin", "config", "telemetry", "tls"],
+        rooms: &["admin", "budget", "config", "telemetry", "tls"],
         libraries: &["arc_swap", "tokio", "tracing", "libc::SIGTERM", "libc::SIGINT"],
     },
     Room {
         name: "admin",
-        rooms: &["config", "control", "fault", "telemetry", "timeouts", "tls"],
+        rooms: &["budget", "config", "control", "fault", "io::Tick", "telemetry", "timeouts", "tls"],
         libraries: &["arc_swap", "axum", "hyper", "hyper_util", "tokio", "serde_json"],
     },
     Room {

@@ -1,0 +1,233 @@
+//! The bytes that the process may hold: buffers, tasks of connections, TLS sessions, and the kernel's buffers of its sockets.
+//!
+//! In: what a thread takes and gives back. Out: whether memory runs short. Each worker leases its share in steps, so that most leases of a
+//! buffer touch nothing that threads share. Nothing is refused here: whoever starts new work asks first ([`is_over`]), whoever has a choice
+//! takes less where memory is tight ([`is_tight`]). Must not know: what the bytes are for.
+
+use std::cell::{Cell, OnceCell};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+/// What a worker takes from the budget, and gives back, at once.
+const STEP_BYTES: usize = 1024 * 1024;
+
+/// The budget of a process.
+#[derive(Debug)]
+pub struct Budget {
+    limit: usize,
+    /// Steps that the workers hold.
+    leased: AtomicUsize,
+    /// What the kernel holds for our sockets, where it is counted to us.
+    kernel: AtomicUsize,
+}
+
+/// The share of one thread.
+#[derive(Default)]
+struct Share {
+    budget: OnceCell<Arc<Budget>>,
+    held: Cell<usize>,
+    leased: Cell<usize>,
+}
+
+thread_local! {
+    static SHARE: Share = Share::default();
+}
+
+impl Budget {
+    pub fn new(limit_bytes: usize) -> Arc<Budget> {
+        Arc::new(Budget { limit: limit_bytes, leased: AtomicUsize::new(0), kernel: AtomicUsize::new(0) })
+    }
+
+    pub fn limit_bytes(&self) -> usize {
+        self.limit
+    }
+
+    pub fn used_bytes(&self) -> usize {
+        self.leased.load(Relaxed) + self.kernel.load(Relaxed)
+    }
+
+    /// What the kernel holds now.
+    pub fn set_kernel_bytes(&self, bytes: usize) {
+        self.kernel.store(bytes, Relaxed);
+    }
+
+    /// What the calling thread holds counts from here on. Once a thread.
+    pub fn join(self: &Arc<Self>) {
+        SHARE.with(|share| {
+            let _ = share.budget.set(self.clone());
+            share.settle();
+        });
+    }
+}
+
+impl Share {
+    /// Leases what is held, and one step at most that is not.
+    fn settle(&self) {
+        let Some(budget) = self.budget.get() else { return };
+        let (held, leased) = (self.held.get(), self.leased.get());
+        let wanted = held.next_multiple_of(STEP_BYTES);
+        if wanted > leased {
+            budget.leased.fetch_add(wanted - leased, Relaxed);
+        } else if leased - wanted > STEP_BYTES {
+            budget.leased.fetch_sub(leased - wanted, Relaxed);
+        } else {
+            return;
+        }
+        self.leased.set(wanted);
+    }
+
+    fn used_of_limit(&self) -> (usize, usize) {
+        self.budget.get().map_or((0, usize::MAX), |budget| (budget.used_bytes(), budget.limit))
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        if let Some(budget) = self.budget.get() {
+            budget.leased.fetch_sub(self.leased.get(), Relaxed);
+        }
+    }
+}
+
+/// The calling thread holds `bytes` more.
+pub fn hold(bytes: usize) {
+    with(|share| {
+        share.held.set(share.held.get() + bytes);
+        if share.held.get() > share.leased.get() {
+            share.settle();
+        }
+    });
+}
+
+/// The calling thread holds `bytes` less.
+pub fn let_go(bytes: usize) {
+    with(|share| {
+        share.held.set(share.held.get().saturating_sub(bytes));
+        if share.leased.get() - share.held.get() > 2 * STEP_BYTES {
+            share.settle();
+        }
+    });
+}
+
+/// More than half is used: whoever has a choice takes less.
+pub fn is_tight() -> bool {
+    with(|share| {
+        let (used, limit) = share.used_of_limit();
+        used > limit / 2
+    })
+    .unwrap_or(false)
+}
+
+/// All is used: new work is refused.
+pub fn is_over() -> bool {
+    with(|share| {
+        let (used, limit) = share.used_of_limit();
+        used >= limit
+    })
+    .unwrap_or(false)
+}
+
+/// More than all is used, and even to refuse work would cost too much.
+pub fn is_full() -> bool {
+    with(|share| {
+        let (used, limit) = share.used_of_limit();
+        used >= limit.saturating_add(limit / 16)
+    })
+    .unwrap_or(false)
+}
+
+/// Not where the thread ends: what is freed then has been taken from its share.
+fn with<T>(look: impl FnOnce(&Share) -> T) -> Option<T> {
+    SHARE.try_with(look).ok()
+}
+
+/// Bytes that are held until this is dropped, on the thread that took them.
+#[derive(Debug)]
+pub struct Held(Cell<usize>);
+
+impl Held {
+    pub fn new(bytes: usize) -> Held {
+        hold(bytes);
+        Held(Cell::new(bytes))
+    }
+
+    pub fn set(&self, bytes: usize) {
+        hold(bytes);
+        let_go(self.0.replace(bytes));
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let_go(self.0.get());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Runs on a thread of its own, whose share begins empty.
+    fn on_a_worker(budget: &Arc<Budget>, run: impl FnOnce() + Send + 'static) {
+        let budget = budget.clone();
+        let worker = std::thread::spawn(move || {
+            budget.join();
+            run();
+        });
+        worker.join().expect("the worker does not panic");
+    }
+
+    #[test]
+    fn shares_are_leased_in_steps_and_given_back() {
+        let budget = Budget::new(100 * STEP_BYTES);
+        let seen = budget.clone();
+        on_a_worker(&budget, move || {
+            hold(1);
+            assert_eq!(seen.used_bytes(), STEP_BYTES);
+            hold(STEP_BYTES - 1);
+            assert_eq!(seen.used_bytes(), STEP_BYTES);
+            hold(1);
+            assert_eq!(seen.used_bytes(), 2 * STEP_BYTES);
+            hold(8 * STEP_BYTES);
+            assert_eq!(seen.used_bytes(), 10 * STEP_BYTES);
+            let_go(8 * STEP_BYTES);
+            assert_eq!(seen.used_bytes(), 2 * STEP_BYTES);
+            let_go(STEP_BYTES + 1);
+            assert_eq!(
+                seen.used_bytes(),
+                2 * STEP_BYTES,
+                "one step of slack, so that one buffer to and fro costs nothing"
+            );
+        });
+        assert_eq!(budget.used_bytes(), 0, "a thread that ends holds nothing");
+    }
+
+    #[test]
+    fn shortage_is_seen_by_all_workers() {
+        let budget = Budget::new(10 * STEP_BYTES);
+        let second = budget.clone();
+        on_a_worker(&budget, move || {
+            hold(4 * STEP_BYTES);
+            assert!(!is_tight());
+            on_a_worker(&second, || {
+                hold(2 * STEP_BYTES);
+                assert!(is_tight() && !is_over());
+                let held = Held::new(4 * STEP_BYTES);
+                assert!(is_over() && !is_full());
+                held.set(5 * STEP_BYTES);
+                assert!(is_full());
+                drop(held);
+                assert!(!is_over());
+            });
+            second.set_kernel_bytes(6 * STEP_BYTES);
+            assert!(is_over(), "what the kernel holds counts");
+        });
+    }
+
+    #[test]
+    fn thread_that_has_not_joined_is_never_short() {
+        hold(usize::MAX / 2);
+        assert!(!is_tight() && !is_over() && !is_full());
+        let_go(usize::MAX / 2);
+    }
+}
