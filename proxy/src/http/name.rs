@@ -62,7 +62,7 @@ impl Name {
             (17, b't') => (b"transfer-encoding", Name::TransferEncoding),
             (17, b'x') => (b"x-forwarded-proto", Name::XForwardedProto),
             (19, b'p') => (b"proxy-authorization", Name::ProxyAuthorization),
-            (23, b'x') => (b"x-forwarded-client-cert", Name::XForwardedClientCert),
+            (23, b'x') if spells_in_cgi(token, b"x-forwarded-client-cert") => return Name::XForwardedClientCert,
             _ => return Name::Other,
         };
         if spells(token, known) { name } else { Name::Other }
@@ -138,6 +138,12 @@ fn spells(token: &[u8], known: &[u8]) -> bool {
         && rest.iter().zip(known_rest).all(|(a, b)| a | 0x20 == *b)
 }
 
+/// As [`spells`], with `_` for any `-`: an app behind CGI or WSGI gets both as one name, and would take a client's for ours.
+fn spells_in_cgi(token: &[u8], known: &[u8]) -> bool {
+    let alike = |(a, b): (&u8, &u8)| a.eq_ignore_ascii_case(b) || (*a == b'_' && *b == b'-');
+    token.len() == known.len() && token.iter().zip(known).all(alike)
+}
+
 /// A set of known names. [`Name::Other`] is never in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct NameSet(u32);
@@ -186,6 +192,8 @@ mod tests {
     fn names_are_known_in_any_case() {
         assert_eq!(Name::of(b"TRANSFER-encoding"), Name::TransferEncoding);
         assert_eq!(Name::of(b"transfer_encoding"), Name::Other);
+        assert_eq!(Name::of(b"X_Forwarded-Client_CERT"), Name::XForwardedClientCert);
+        assert_eq!(Name::of(b"x-forwarded-client.cert"), Name::Other);
         assert_eq!(Name::of(b""), Name::Other);
     }
 }
