@@ -88,6 +88,8 @@ struct Session {
     /// Ciphertext to send, in order: handshake, alerts, key updates, ours.
     outgoing: Buf,
     peer_closed: bool,
+    /// rustls has said that this cannot go on, and is not asked again: it would read the same bytes once more.
+    failed: bool,
 }
 
 /// What a turn of the session came to.
@@ -111,6 +113,7 @@ impl TlsStream {
             plain: Buf::default(),
             outgoing: Buf::default(),
             peer_closed: false,
+            failed: false,
         };
         let tls = TlsStream { io, session: RefCell::new(session), sending: Sending::default() };
         loop {
@@ -351,6 +354,9 @@ impl Session {
 
     /// Lets rustls work on what has come. With a reader, plain bytes go into its buffer; without, and what does not fit, into `plain`.
     fn turn(&mut self, mut reader: Option<&mut Buf>) -> Result<Step, rustls::Error> {
+        if self.failed {
+            return Err(rustls::Error::General("a session that has failed".into()));
+        }
         let mut read = 0;
         if let Some(buf) = reader.as_deref_mut()
             && !self.plain.is_empty()
@@ -409,6 +415,7 @@ impl Session {
                 Some(Err(error)) => {
                     // With all that came still in place: rustls goes on from where it failed.
                     self.take_alert();
+                    self.failed = true;
                     return Err(error);
                 }
                 Some(Ok(Step::PeerClosed)) if read > 0 => return Ok(Step::Read(read)),
@@ -468,12 +475,15 @@ impl Session {
             &mut Buf,
         ) -> Result<(), rustls::Error>,
     ) -> Result<(), TlsError> {
+        if self.failed {
+            return Err(TlsError::Closed);
+        }
         let mut write = Some(write);
         loop {
             let UnbufferedStatus { mut discard, state } =
                 self.connection.process_tls_records(self.incoming.filled_mut());
             let mut done = None;
-            match state.map_err(TlsError::Protocol)? {
+            match state.map_err(TlsError::Protocol).inspect_err(|_| self.failed = true)? {
                 ConnectionState::WriteTraffic(mut traffic) => {
                     let write = write.take().expect("the loop ends with the first write");
                     done = Some(write(&mut traffic, &mut self.outgoing).map_err(TlsError::Protocol));

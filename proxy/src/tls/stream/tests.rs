@@ -37,6 +37,7 @@ fn session(config: &Arc<ServerConfig>) -> Session {
         plain: Buf::default(),
         outgoing: Buf::default(),
         peer_closed: false,
+        failed: false,
     }
 }
 
@@ -402,4 +403,20 @@ fn send_that_was_given_up_lets_no_other_follow() {
             assert!(sent == 0 && matches!(outcome, Err(TlsError::Closed)), "what followed would not decrypt");
         },
     );
+}
+
+#[test]
+fn session_that_the_client_has_ended_by_an_alert_is_not_asked_again() {
+    for version in VERSIONS {
+        let (mut session, mut client) = shaken(version, 10_000);
+        // What the client cannot decrypt makes it send a fatal alert.
+        let forged = [&[23, 3, 3, 0, 40][..], &[7; 40]].concat();
+        client.read_tls(&mut &forged[..]).unwrap();
+        client.process_new_packets().unwrap_err();
+        session.incoming.put(&said(&mut client));
+        let error = session.turn(Some(&mut Buf::head())).map(drop).unwrap_err();
+        assert!(matches!(error, rustls::Error::AlertReceived(_)), "{error}");
+        assert!(session.turn(None).is_err() && session.encrypt(b"x").is_err() && session.close().is_err());
+        assert!(session.outgoing.is_empty(), "an alert is not answered");
+    }
 }
