@@ -18,7 +18,7 @@ use crate::demo;
 #[derive(Debug)]
 pub enum Command {
     Run(Box<Startup>),
-    Check(CheckArgs),
+    Check(Box<CheckArgs>),
     Demo(demo::Options),
 }
 
@@ -50,7 +50,7 @@ fn parse_from(arguments: impl IntoIterator<Item = OsString>, environment: &Envir
             let settings = loaded.settings(environment).map_err(|error| wrong(&error))?;
             Ok(Command::Run(Box::new(Startup { settings, warnings: loaded.warnings })))
         }
-        Verb::Check(args) => Ok(Command::Check(args)),
+        Verb::Check(args) => Ok(Command::Check(Box::new(args))),
         Verb::Demo(args) => Ok(Command::Demo(demo::Options {
             seconds: args.seconds,
             workers: environment.workers(args.workers),

@@ -4,6 +4,8 @@
 //! admin server and, for the process that asks for it, the signals. A process may run several proxies, so nothing here is global.
 //! Must not know: requests. No worker waits for this thread: it reads their counters, and they watch [`Stop`].
 
+mod certificates;
+
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
@@ -22,6 +24,7 @@ use crate::budget::Budget;
 use crate::config::{Snapshot, kernel_bytes};
 use crate::telemetry::WorkerCounters;
 use crate::tls::Certificates;
+pub use certificates::Reloads;
 
 /// How often the kernel is asked for the memory of our sockets.
 const KERNEL_MEMORY_EVERY: Duration = Duration::from_secs(1);
@@ -66,6 +69,8 @@ pub fn spawn(settings: ControlSettings) -> io::Result<Control> {
     if let Some(stat) = settings.kernel_memory {
         handle.spawn(watch_kernel_memory(stat, settings.budget.clone()));
     }
+    let reloads = Arc::new(Reloads::default());
+    handle.spawn(certificates::follow(settings.certificates.clone(), reloads.clone()));
 
     if let Some(listener) = settings.admin {
         listener.set_nonblocking(true)?;
@@ -77,6 +82,7 @@ pub fn spawn(settings: ControlSettings) -> io::Result<Control> {
             driver: settings.driver,
             certificates: settings.certificates,
             budget: settings.budget,
+            reloads,
             ready: settings.ready,
             stop: settings.stop,
         };

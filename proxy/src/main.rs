@@ -41,7 +41,7 @@ fn failed(error: &(impl Display + ?Sized)) -> Failure {
 fn not_started(error: &StartError) -> Failure {
     let code = match error {
         StartError::Certificates(_) => WRONG,
-        StartError::Driver(_) | StartError::Tls(_) | StartError::Bind { .. } | StartError::Thread(_) => FAILED,
+        StartError::Driver(_) | StartError::Bind { .. } | StartError::Thread(_) => FAILED,
     };
     Failure { code, why: error.to_string() }
 }

@@ -9,7 +9,6 @@ use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 
 use arc_swap::ArcSwap;
-use rustls::ServerConfig;
 
 use crate::budget::Budget;
 use crate::buf::HEAD_BYTES;
@@ -60,7 +59,6 @@ impl Running {
 pub enum StartError {
     Driver(DriverError),
     Certificates(CertError),
-    Tls(rustls::Error),
     /// An address cannot be listened on.
     Bind {
         address: SocketAddr,
@@ -75,7 +73,6 @@ impl fmt::Display for StartError {
         match self {
             StartError::Driver(error) => error.fmt(f),
             StartError::Certificates(error) => error.fmt(f),
-            StartError::Tls(error) => write!(f, "TLS cannot be configured: {error}"),
             StartError::Bind { address, source } => {
                 let cure = match source.kind() {
                     io::ErrorKind::AddrInUse => {
@@ -100,7 +97,7 @@ impl std::error::Error for StartError {}
 #[derive(Clone)]
 struct Plan {
     settings: ListenerSettings,
-    tls: Option<Arc<ServerConfig>>,
+    tls: Option<Arc<Certificates>>,
 }
 
 /// Starts everything; returns when every worker accepts.
@@ -116,9 +113,8 @@ pub fn start(settings: Settings) -> Result<Running, StartError> {
             None => None,
             Some(tls) => {
                 let loaded = Certificates::load(tls).map_err(StartError::Certificates)?;
-                let config = loaded.server_config().map_err(StartError::Tls)?;
-                certificates.push(loaded);
-                Some(config)
+                certificates.push(loaded.clone());
+                Some(loaded)
             }
         };
         plans.push(Plan { settings: listener.clone(), tls });

@@ -2,10 +2,13 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::pki_types::ServerName;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use socket2::{Domain, SockRef, Socket, Type};
 
@@ -62,6 +65,27 @@ impl Client {
         let mut tcp = connected(address, None);
         while connection.is_handshaking() {
             connection.complete_io(&mut tcp)?;
+        }
+        Ok(Client { inlet: Inlet::new(Stream::Tls(Box::new(StreamOwned::new(connection, tcp)))) })
+    }
+
+    /// As [`Client::try_tls`]; its part of the handshake is sent `bytes` at a time.
+    pub fn try_tls_in_pieces(address: SocketAddr, tls: &Tls, bytes: usize) -> std::io::Result<Client> {
+        let name = ServerName::try_from(tls.name.clone()).unwrap();
+        let mut connection = ClientConnection::new(Arc::new(tls.config.clone()), name).unwrap();
+        let mut tcp = connected(address, None);
+        while connection.is_handshaking() || connection.wants_write() {
+            let mut flight = Vec::new();
+            while connection.wants_write() {
+                connection.write_tls(&mut flight)?;
+            }
+            for piece in flight.chunks(bytes) {
+                tcp.write_all(piece)?;
+            }
+            if connection.is_handshaking() {
+                connection.read_tls(&mut tcp)?;
+                connection.process_new_packets().map_err(std::io::Error::other)?;
+            }
         }
         Ok(Client { inlet: Inlet::new(Stream::Tls(Box::new(StreamOwned::new(connection, tcp)))) })
     }
@@ -252,6 +276,15 @@ impl Tls {
     /// Sends no server name in the handshake; the certificate must still be for this one.
     pub fn without_sni(mut self) -> Tls {
         self.config.enable_sni = false;
+        self
+    }
+
+    /// Shows this certificate (chain file, key file) where it is asked for one.
+    pub fn showing(mut self, (chain, key): &(PathBuf, PathBuf)) -> Tls {
+        let chain = CertificateDer::pem_file_iter(chain).unwrap().map(Result::unwrap).collect();
+        let key = PrivateKeyDer::from_pem_file(key).unwrap();
+        let key = self.config.crypto_provider().key_provider.load_private_key(key).unwrap();
+        self.config.client_auth_cert_resolver = Arc::new(SingleCertAndKey::from(CertifiedKey::new(chain, key)));
         self
     }
 

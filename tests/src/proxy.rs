@@ -23,6 +23,7 @@ pub struct Proxy {
     driver: Driver,
     workers: usize,
     config: Option<String>,
+    flags: Vec<String>,
 }
 
 impl Proxy {
@@ -35,6 +36,7 @@ impl Proxy {
             driver: Driver::Epoll,
             workers: 1,
             config: None,
+            flags: Vec::new(),
         }
     }
 
@@ -54,6 +56,12 @@ impl Proxy {
             self.listens.push("https://127.0.0.1:0".into());
         }
         self.certificates.push(certificate);
+        self
+    }
+
+    /// More arguments of the command line.
+    pub fn flags(mut self, flags: &[&str]) -> Proxy {
+        self.flags.extend(flags.iter().map(ToString::to_string));
         self
     }
 
@@ -91,6 +99,7 @@ impl Proxy {
         let mut command = Command::new(proxy_binary());
         command.arg("run").args(["--upstream", &self.upstream, "--io-driver", self.driver.flag()]);
         command.args(["--workers", &self.workers.to_string(), "--admin", "127.0.0.1:0"]);
+        command.args(&self.flags);
         for listen in &self.listens {
             command.args(["--listen", listen]);
         }

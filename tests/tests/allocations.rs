@@ -98,7 +98,7 @@ fn start(driver: Driver, app: &App, tls: Option<(PathBuf, PathBuf)>) -> slipstre
     let settings = Settings {
         listeners: vec![ListenerSettings {
             address: (Ipv4Addr::LOCALHOST, 0).into(),
-            tls: tls.map(|pair| TlsSettings { certificates: vec![pair] }),
+            tls: tls.map(|pair| TlsSettings::showing(vec![pair])),
             upstream: UpstreamSettings { authority: app.address().to_string(), addresses: vec![app.address()] },
         }],
         workers: 1,

@@ -10,8 +10,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::section::section;
 use crate::text::ByText;
 use crate::{
-    AdminAddress, Count, FilePath, Invalid, IoDriver, List, ListenAddress, Misfit, Policy, Scheme, ServiceName,
-    TlsMode, UpstreamUrl,
+    AdminAddress, ClientCertificates, Count, FilePath, Invalid, IoDriver, List, ListenAddress, Misfit, Policy, Scheme,
+    ServiceName, TlsMode, UpstreamUrl,
 };
 
 section! {
@@ -49,10 +49,14 @@ pub struct Listener {
 section! {
     /// TLS of one listener.
     pub struct ListenerTls {
-        /// Whether plain clients are let in too. Default required.
+        /// Whether plain clients are let in too. Flag `--tls-mode`. Default required.
         pub mode: Option<TlsMode>,
         /// The client's SNI chooses; the first serves who sends none or an unknown one. At most 64. Flags `--tls-cert`, `--tls-key`. Default none.
         pub certificates: Option<List<Certificate, 64>>,
+        /// A PEM file: the authorities that clients' certificates come from. Flag `--tls-client-ca`. Default none.
+        pub client_ca: Option<FilePath>,
+        /// Whether clients show a certificate. Flag `--tls-client-certificates`. Default required where there is a clientCa, else off.
+        pub client_certificates: Option<ClientCertificates>,
     }
 }
 

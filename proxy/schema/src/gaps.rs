@@ -21,7 +21,6 @@ const GAPS: &[Gap] = &[
     Gap { field: "concurrency.longLived", but: &[] },
     Gap { field: "coalescing", but: &["off"] },
     Gap { field: "upstream.protocol", but: &["auto", "http1"] },
-    Gap { field: "listeners.tls.mode", but: &["required"] },
     Gap { field: "telemetry.serviceName", but: &[] },
 ];
 

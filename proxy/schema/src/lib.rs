@@ -37,6 +37,6 @@ pub use quantity::{Bounded, OrNone, Quantity};
 pub use route::{HeaderMatch, Match, Route, RouteLimits, RouteTimeouts};
 pub use units::{ByteSize, Bytes, Count, Duration, Milliseconds, Whole};
 pub use words::{
-    CoalescingMode, ConcurrencyMode, Credentials, Forwarded, HalfClose, IoDriver, LongLived, OnError, ReadAfterWrite,
-    StatusHeader, TlsMode, UpstreamProtocol, UpstreamTls,
+    ClientCertificates, CoalescingMode, ConcurrencyMode, Credentials, Forwarded, HalfClose, IoDriver, LongLived,
+    OnError, ReadAfterWrite, StatusHeader, TlsMode, UpstreamProtocol, UpstreamTls,
 };

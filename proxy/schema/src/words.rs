@@ -65,6 +65,18 @@ words! {
 }
 
 words! {
+    /// Whether a TLS client is asked for a certificate. One that it shows must come from an authority of `clientCa`.
+    ClientCertificates {
+        /// It is not asked.
+        Off = "off",
+        /// It is asked and may have none.
+        Optional = "optional",
+        /// It is asked, and without one the handshake fails.
+        Required = "required",
+    } allowed "off, optional or required"
+}
+
+words! {
     /// What is told to the app of who asked: X-Forwarded-*, Forwarded, Via.
     Forwarded {
         /// Ours is appended to what came.
@@ -200,6 +212,7 @@ mod tests {
     fn every_word_survives_a_round_trip_and_is_named_by_the_refusal() {
         every_word_is_read_and_named(IoDriver::ALL, IoDriver::word);
         every_word_is_read_and_named(TlsMode::ALL, TlsMode::word);
+        every_word_is_read_and_named(ClientCertificates::ALL, ClientCertificates::word);
         every_word_is_read_and_named(Forwarded::ALL, Forwarded::word);
         every_word_is_read_and_named(UpstreamProtocol::ALL, UpstreamProtocol::word);
         every_word_is_read_and_named(UpstreamTls::ALL, UpstreamTls::word);

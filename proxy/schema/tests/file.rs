@@ -8,7 +8,7 @@ const WHOLE: &str = r#"
 listeners:
 - address: "https://0.0.0.0:8443"
   upstream: "http://127.0.0.1:3000"
-  tls: {mode: required, certificates: [{cert: C, key: K}]}
+  tls: {mode: required, certificates: [{cert: C, key: K}], clientCa: A, clientCertificates: optional}
 - address: "http://[::]:8080"
   upstream: "http://app:3000"
 workers: {count: 4, pin: false}

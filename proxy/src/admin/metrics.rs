@@ -99,6 +99,16 @@ fn downstream(text: &mut Text, sums: &Sums<'_>) {
         text.family("slipstream_tls_handshakes_total", Kind::Counter, "TLS handshakes by how they ended.");
     handshakes.series(&[("result", "ok")], sums.of(|worker| worker.tls_handshakes.sum()));
     handshakes.series(&[("result", "failed")], sums.of(|worker| worker.tls_handshake_failures.sum()));
+    text.counter(
+        "slipstream_tls_resumptions_total",
+        "TLS handshakes that ended well and resumed a session.",
+        sums.of(|worker| worker.tls_resumptions.sum()),
+    );
+    text.counter(
+        "slipstream_tls_plain_connections_total",
+        "Plain connections on listeners with TLS that let them in (tls.mode: permissive).",
+        sums.of(|worker| worker.tls_plain_connections.sum()),
+    );
 
     text.counter(
         "slipstream_requests_total",
@@ -186,6 +196,13 @@ fn faults(text: &mut Text, sums: &Sums<'_>) {
 }
 
 fn certificates(text: &mut Text, proxy: &Proxy) {
+    let mut reloads = text.family(
+        "slipstream_tls_reloads_total",
+        Kind::Counter,
+        "Files of TLS that changed on disk, by listener and change: in force, or kept out by an error.",
+    );
+    reloads.series(&[("result", "ok")], proxy.reloads.ok.sum());
+    reloads.series(&[("result", "failed")], proxy.reloads.failed.sum());
     let mut expiries: Vec<_> = proxy.certificates.iter().flat_map(|certificates| certificates.expiries()).collect();
     expiries.sort_by(|a, b| (a.not_after, &a.file).cmp(&(b.not_after, &b.file)));
     // Two listeners may show the same file, and one series must not be written twice.

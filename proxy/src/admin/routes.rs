@@ -14,7 +14,7 @@ use super::metrics;
 use super::server::Ends;
 use crate::budget::Budget;
 use crate::config::Snapshot;
-use crate::control::{Driver, Stop};
+use crate::control::{Driver, Reloads, Stop};
 use crate::telemetry::WorkerCounters;
 use crate::tls::Certificates;
 
@@ -26,6 +26,7 @@ pub struct Proxy {
     pub driver: Driver,
     pub certificates: Vec<Arc<Certificates>>,
     pub budget: Arc<Budget>,
+    pub reloads: Arc<Reloads>,
     pub ready: Arc<AtomicBool>,
     pub stop: Arc<Stop>,
 }

@@ -41,6 +41,7 @@ pub(crate) fn proxy(workers: usize) -> Proxy {
         driver: Driver { name: "epoll", reason: "asked \"for\"".to_owned() },
         certificates: Vec::new(),
         budget: Budget::new(1 << 20),
+        reloads: Arc::default(),
         ready: Arc::default(),
         stop: Arc::default(),
     }

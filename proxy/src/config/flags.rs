@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use slipstream_schema::{
-    AdminAddress, Certificate, FilePath, IoDriver, ListenAddress, StaticFile, UpstreamUrl, WorkerCount, Workers,
+    AdminAddress, Certificate, ClientCertificates, FilePath, IoDriver, ListenAddress, StaticFile, TlsMode, UpstreamUrl,
+    WorkerCount, Workers,
 };
 
 use super::Error;
@@ -28,6 +29,20 @@ pub struct Flags {
     /// The private key of the certificate at the same place in the order (PEM: PKCS #8, PKCS #1 or SEC1)
     #[arg(long, value_name = "FILE")]
     pub tls_key: Vec<FilePath>,
+
+    /// Whether the https listeners let plain clients in too: required (TLS only) or permissive (the first byte decides) [default:
+    /// required]
+    #[arg(long, value_name = "MODE")]
+    pub tls_mode: Option<TlsMode>,
+
+    /// The authorities that clients' certificates come from, for the https listeners (PEM)
+    #[arg(long, value_name = "FILE")]
+    pub tls_client_ca: Option<FilePath>,
+
+    /// Whether clients of the https listeners show a certificate: off, optional or required [default: required where there is a
+    /// --tls-client-ca, else off]
+    #[arg(long, value_name = "WORD")]
+    pub tls_client_certificates: Option<ClientCertificates>,
 
     /// Worker threads, 1 to 1024, or auto: the CPU limit rounded up, else the CPU request, else the cores [default: auto]
     #[arg(long, value_name = "N")]
@@ -55,6 +70,18 @@ impl Flags {
             admin: self.admin,
             ..StaticFile::default()
         }
+    }
+
+    /// The first flag that is for listeners with TLS alone.
+    pub(super) fn for_tls(&self) -> Option<&'static str> {
+        [
+            ("--tls-cert", !self.tls_cert.is_empty()),
+            ("--tls-mode", self.tls_mode.is_some()),
+            ("--tls-client-ca", self.tls_client_ca.is_some()),
+            ("--tls-client-certificates", self.tls_client_certificates.is_some()),
+        ]
+        .into_iter()
+        .find_map(|(flag, given)| given.then_some(flag))
     }
 
     /// The nth `--tls-key` belongs to the nth `--tls-cert`.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use slipstream_schema::{Certificate, Level, List, Listener, ListenerTls, Scheme, TlsMode};
+use slipstream_schema::{Certificate, ClientCertificates, Level, List, Listener, ListenerTls, Scheme, TlsMode};
 
 use super::{Error, Flags};
 
@@ -14,6 +14,8 @@ pub(super) struct Sourced {
     upstream: Level,
     mode: Level,
     certificates: Level,
+    client_ca: Level,
+    client_certificates: Level,
 }
 
 /// The listeners that hold.
@@ -35,14 +37,14 @@ pub(super) fn combine(flags: &Flags, in_file: &[Listener]) -> Result<Vec<Sourced
         }
         if sourced.listener.address.scheme == Scheme::Https {
             has_https = true;
-            sourced.settle_tls(&certificates)?;
+            sourced.settle_tls(flags, &certificates)?;
         }
     }
-    if !certificates.is_empty() && !has_https {
-        return Err(Error::flag(
-            "--tls-cert",
-            "no listener speaks TLS; allowed: with at least one `--listen https://ADDRESS:PORT`",
-        ));
+    if let Some(flag) = flags.for_tls()
+        && !has_https
+    {
+        let what = "no listener speaks TLS; allowed: with at least one `--listen https://ADDRESS:PORT`";
+        return Err(Error::flag(flag, what));
     }
     if listeners.len() > 64 {
         return Err(Error::flag("--listen", format!("found {} listeners, allowed: at most 64", listeners.len())));
@@ -52,7 +54,15 @@ pub(super) fn combine(flags: &Flags, in_file: &[Listener]) -> Result<Vec<Sourced
 
 impl Sourced {
     fn all_from(level: Level, listener: Listener) -> Sourced {
-        Sourced { listener, address: level, upstream: level, mode: level, certificates: level }
+        Sourced {
+            listener,
+            address: level,
+            upstream: level,
+            mode: level,
+            certificates: level,
+            client_ca: level,
+            client_certificates: level,
+        }
     }
 
     fn with_flag_address(address: slipstream_schema::ListenAddress, in_file: &[Listener]) -> Sourced {
@@ -62,12 +72,20 @@ impl Sourced {
         Sourced { address: Level::Flag, ..Sourced::all_from(Level::File, listener) }
     }
 
-    fn settle_tls(&mut self, certificates: &[Certificate]) -> Result<(), Error> {
+    fn settle_tls(&mut self, flags: &Flags, certificates: &[Certificate]) -> Result<(), Error> {
         let tls = self.listener.tls.get_or_insert_with(ListenerTls::default);
-        if tls.mode.is_none() {
-            tls.mode = Some(TlsMode::Required);
+        settle(&mut tls.mode, &mut self.mode, flags.tls_mode);
+        tls.mode.get_or_insert_with(|| {
             self.mode = Level::BuiltIn;
-        }
+            TlsMode::Required
+        });
+        settle(&mut tls.client_ca, &mut self.client_ca, flags.tls_client_ca.clone());
+        settle(&mut tls.client_certificates, &mut self.client_certificates, flags.tls_client_certificates);
+        let has_authorities = tls.client_ca.is_some();
+        tls.client_certificates.get_or_insert_with(|| {
+            self.client_certificates = Level::BuiltIn;
+            if has_authorities { ClientCertificates::Required } else { ClientCertificates::Off }
+        });
         if !certificates.is_empty() {
             let found = certificates.len();
             let list = List::new(certificates.to_vec());
@@ -79,6 +97,14 @@ impl Sourced {
     }
 }
 
+/// A flag wins over what the file says.
+fn settle<T>(value: &mut Option<T>, said_by: &mut Level, flag: Option<T>) {
+    if flag.is_some() {
+        *value = flag;
+        *said_by = Level::Flag;
+    }
+}
+
 /// Puts the origin of each leaf at or below `listeners[n]`.
 pub(super) fn set_origins(listeners: &[Sourced], leaves: &[String], origins: &mut BTreeMap<String, Level>) {
     for (index, sourced) in listeners.iter().enumerate() {
@@ -87,6 +113,8 @@ pub(super) fn set_origins(listeners: &[Sourced], leaves: &[String], origins: &mu
             ("upstream", sourced.upstream),
             ("tls.mode", sourced.mode),
             ("tls.certificates", sourced.certificates),
+            ("tls.clientCa", sourced.client_ca),
+            ("tls.clientCertificates", sourced.client_certificates),
         ] {
             let prefix = format!("listeners[{index}].{field}");
             origins.extend(leaves.iter().filter(|leaf| leaf.starts_with(&prefix)).map(|leaf| (leaf.clone(), level)));

@@ -1,6 +1,6 @@
 //! Flags and file to one configuration in which every field knows who said it.
 
-use slipstream_schema::{Effective, Field, Level, List, Misfit, StaticFile, not_yet_in_force};
+use slipstream_schema::{ClientCertificates, Effective, Field, Level, List, Misfit, StaticFile, not_yet_in_force};
 
 use super::listeners::{combine, set_origins};
 use super::read::{Source, read};
@@ -68,7 +68,7 @@ impl Loaded {
         }
     }
 
-    /// Every listener has an app, and one that speaks TLS a certificate: by file or by flag.
+    /// Every listener has an app, and one that speaks TLS a certificate, and an authority where it asks for one: by file or by flag.
     fn check_listeners(&self) -> Result<(), Error> {
         for (index, listener) in self.effective.value.listeners.iter().flat_map(|list| list.iter()).enumerate() {
             let missing = |field: &str, flag, what: String| {
@@ -87,6 +87,17 @@ impl Loaded {
                     "missing for `{address}`: give a certificate with `--tls-cert FILE --tls-key FILE`, or `tls.certificates` in the file"
                 );
                 return missing("tls.certificates", "--tls-cert", what);
+            }
+            if let Some(tls) = &listener.tls
+                && let Some(asked @ (ClientCertificates::Optional | ClientCertificates::Required)) =
+                    tls.client_certificates
+                && tls.client_ca.is_none()
+            {
+                let what = format!(
+                    "found `{asked}` for `{address}` without authorities to judge certificates by: give them with `--tls-client-ca FILE`, or \
+                     `tls.clientCa` in the file, or say `off`"
+                );
+                return missing("tls.clientCertificates", "--tls-client-certificates", what);
             }
         }
         Ok(())

@@ -22,5 +22,5 @@ pub use flags::Flags;
 pub use load::{Loaded, load};
 pub use memory::{Memory, kernel_bytes};
 pub use resolve::{Environment, built_in_snapshot};
-pub use settings::{IoDriver, ListenerSettings, Settings, TlsSettings, UpstreamSettings};
+pub use settings::{ClientAuth, IoDriver, ListenerSettings, Settings, TlsMode, TlsSettings, UpstreamSettings};
 pub use snapshot::{Forwarded, HalfClose, Limits, Match, Route, RoutePolicy, Snapshot, Timeouts};

@@ -4,11 +4,15 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use slipstream_schema::{AdminAddress, Certificate, Host, Listener, Misfit, StaticFile, UpstreamUrl, WorkerCount};
+use slipstream_schema::{
+    AdminAddress, Certificate, ClientCertificates, FilePath, Host, Listener, ListenerTls, Misfit, StaticFile,
+    UpstreamUrl, WorkerCount,
+};
 
 use super::cpus::{Cpus, WORKERS_MAX};
 use super::{
-    Error, IoDriver, ListenerSettings, Loaded, Memory, Settings, Snapshot, TlsSettings, UpstreamSettings, policy,
+    ClientAuth, Error, IoDriver, ListenerSettings, Loaded, Memory, Settings, Snapshot, TlsMode, TlsSettings,
+    UpstreamSettings, policy,
 };
 
 /// What the environment tells the proxy, read once. Wiring of an injected pod; none of it is needed outside a cluster.
@@ -117,11 +121,15 @@ impl Loaded {
         let certificates = certificates_of(listener);
         let pairs =
             certificates.iter().map(|pair| (PathBuf::from(pair.cert.as_str()), PathBuf::from(pair.key.as_str())));
-        let tls = listener.tls.as_ref().map(|_| TlsSettings { certificates: pairs.collect() });
+        let tls = listener.tls.as_ref().map(|tls| TlsSettings {
+            certificates: pairs.collect(),
+            mode: tls.mode.unwrap_or(TlsMode::Required),
+            client_auth: client_auth(tls),
+        });
         Ok(ListenerSettings { address: listener.address.socket, tls, upstream })
     }
 
-    /// The certificate and key files that are not there. What is in them is read by the room of TLS.
+    /// The files of TLS that are not there. What is in them is read by the room of TLS.
     fn absent_files(&self) -> Vec<Error> {
         let mut absent = Vec::new();
         for (index, listener) in self.effective.value.listeners.iter().flat_map(|list| list.iter()).enumerate() {
@@ -132,6 +140,9 @@ impl Loaded {
                         absent.push(self.of_listener(index, &field, flag, what));
                     }
                 }
+            }
+            if let Some(what) = authorities_of(listener).and_then(|file| absence(file.as_str())) {
+                absent.push(self.of_listener(index, "tls.clientCa", "--tls-client-ca", what));
             }
         }
         absent
@@ -147,6 +158,21 @@ const NO_LISTENER: &str =
 
 fn certificates_of(listener: &Listener) -> &[Certificate] {
     listener.tls.as_ref().and_then(|tls| tls.certificates.as_deref()).unwrap_or_default()
+}
+
+/// The file that is read: none where clients are not asked.
+fn authorities_of(listener: &Listener) -> Option<&FilePath> {
+    let tls = listener.tls.as_ref()?;
+    tls.client_ca.as_ref().filter(|_| tls.client_certificates != Some(ClientCertificates::Off))
+}
+
+fn client_auth(tls: &ListenerTls) -> ClientAuth {
+    let authorities = tls.client_ca.as_ref().map(|file| PathBuf::from(file.as_str()));
+    match (tls.client_certificates, authorities) {
+        (Some(ClientCertificates::Off), _) | (_, None) => ClientAuth::Off,
+        (Some(ClientCertificates::Optional), Some(file)) => ClientAuth::Optional(file),
+        (Some(ClientCertificates::Required) | None, Some(file)) => ClientAuth::Required(file),
+    }
 }
 
 fn absence(file: &str) -> Option<String> {

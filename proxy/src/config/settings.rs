@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::{Memory, Snapshot};
+pub use slipstream_schema::TlsMode;
 
 /// Everything that is fixed while the process runs.
 #[derive(Debug, Clone)]
@@ -35,11 +36,30 @@ pub struct ListenerSettings {
     pub upstream: UpstreamSettings,
 }
 
-/// Certificates of one TLS listener; the client's SNI chooses, the first serves who sends none or an unknown one.
+/// TLS of one listener.
 #[derive(Debug, Clone)]
 pub struct TlsSettings {
-    /// Pairs of PEM files: certificate chain (leaf first) and private key (PKCS #8, PKCS #1 or SEC1).
+    /// Pairs of PEM files: certificate chain (leaf first) and private key (PKCS #8, PKCS #1 or SEC1). The client's SNI chooses, the first
+    /// serves who sends none or an unknown one.
     pub certificates: Vec<(PathBuf, PathBuf)>,
+    pub mode: TlsMode,
+    pub client_auth: ClientAuth,
+}
+
+impl TlsSettings {
+    /// TLS only, and no client is asked for a certificate.
+    pub fn showing(certificates: Vec<(PathBuf, PathBuf)>) -> TlsSettings {
+        TlsSettings { certificates, mode: TlsMode::Required, client_auth: ClientAuth::Off }
+    }
+}
+
+/// Whether clients are asked for a certificate, and the PEM file of the authorities that it must come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ClientAuth {
+    Off,
+    /// A client may have none.
+    Optional(PathBuf),
+    Required(PathBuf),
 }
 
 /// The app: an `http://` origin.

@@ -107,7 +107,7 @@ mod tests {
     #[test]
     fn certificate_loads_and_its_files_are_private_and_go_with_it() {
         let made = Certificate::make().unwrap();
-        let loaded = Certificates::load(&TlsSettings { certificates: vec![(made.chain.clone(), made.key.clone())] });
+        let loaded = Certificates::load(&TlsSettings::showing(vec![(made.chain.clone(), made.key.clone())]));
         assert_eq!(loaded.unwrap().warnings(SystemTime::now()), Vec::<String>::new());
         assert_eq!(fs::metadata(&made.key).unwrap().permissions().mode() & 0o777, 0o600);
         let dir = made.ca.parent().unwrap().to_owned();

@@ -78,7 +78,7 @@ fn play(
 
 fn settings(options: &Options, app: &App, certificate: &Certificate, address: fn(u16) -> SocketAddr) -> Settings {
     let upstream = UpstreamSettings { authority: app.address.to_string(), addresses: vec![app.address] };
-    let tls = TlsSettings { certificates: vec![(certificate.chain.clone(), certificate.key.clone())] };
+    let tls = TlsSettings::showing(vec![(certificate.chain.clone(), certificate.key.clone())]);
     let listener = |address: SocketAddr, tls| ListenerSettings { address, tls, upstream: upstream.clone() };
     Settings {
         listeners: vec![listener(address(ports::HTTPS), Some(tls)), listener(address(ports::HTTP), None)],

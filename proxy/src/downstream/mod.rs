@@ -61,6 +61,16 @@ impl Downstream {
         }
     }
 
+    /// It was read from before anybody knew that it is plain: `incoming` came, and the time for its first head runs since `accepted`.
+    pub fn begun(self, incoming: Buf, accepted: Tick) -> Downstream {
+        Downstream { incoming, accepted, ..self }
+    }
+
+    /// The client has shown a certificate, which the app is told of by this element of X-Forwarded-Client-Cert.
+    pub fn of_client(self, element: &str) -> Downstream {
+        Downstream { sender: self.sender.with_client_certificate(element), ..self }
+    }
+
     /// The next whole head. A connection that sends nothing for `rest_after` comes to rest.
     ///
     /// Errors: the fault to answer with, then close.
@@ -159,9 +169,9 @@ impl Downstream {
 
     /// A connection that has come to rest ([`Next::Idle`]), and when it has been idle for too long.
     pub fn rest(self, timeouts: &Timeouts) -> (Resting, Deadline) {
-        let Downstream { transport, peer, accepted, requests, idle_since, .. } = self;
+        let Downstream { transport, peer, sender, accepted, requests, idle_since, .. } = self;
         let until = Deadline { at: idle_since.after(timeouts.connection_idle), timer: Timer::ConnectionIdle };
-        (Resting { transport, peer, accepted, requests }, until)
+        (Resting { transport, peer, client_certificate: sender.into_client_certificate(), accepted, requests }, until)
     }
 
     /// Ends the connection so that the last answer arrives.
@@ -176,13 +186,16 @@ impl Downstream {
 pub(crate) struct Resting {
     pub transport: Transport,
     peer: IpAddr,
+    client_certificate: Box<[u8]>,
     accepted: Tick,
     requests: u64,
 }
 
 impl Resting {
     pub fn wake(self) -> Downstream {
-        let Resting { transport, peer, accepted, requests } = self;
-        Downstream { accepted, requests, ..Downstream::new(transport, peer) }
+        let Resting { transport, peer, client_certificate, accepted, requests } = self;
+        let fresh = Downstream::new(transport, peer);
+        let sender = fresh.sender.with_client_certificate_line(client_certificate);
+        Downstream { sender, accepted, requests, ..fresh }
     }
 }

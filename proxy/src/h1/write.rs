@@ -24,6 +24,8 @@ pub struct Sender {
     is_v6: bool,
     /// X-Forwarded-For, -Proto, Via and the start of X-Forwarded-Host of a request that came with none of them.
     usual: Box<[u8]>,
+    /// The line X-Forwarded-Client-Cert of a client that has shown a certificate, else nothing.
+    client_certificate: Box<[u8]>,
 }
 
 impl Sender {
@@ -38,7 +40,24 @@ impl Sender {
             proto: proto.as_bytes(),
             is_v6: address.is_ipv6(),
             usual: usual.into_bytes().into_boxed_slice(),
+            client_certificate: Box::default(),
         }
+    }
+
+    /// `element` is printable ASCII.
+    pub fn with_client_certificate(self, element: &str) -> Sender {
+        let line = format!("x-forwarded-client-cert: {element}\r\n");
+        self.with_client_certificate_line(line.into_bytes().into_boxed_slice())
+    }
+
+    /// `line` is what [`Sender::into_client_certificate`] gave.
+    pub fn with_client_certificate_line(self, line: Box<[u8]>) -> Sender {
+        Sender { client_certificate: line, ..self }
+    }
+
+    /// All of a sender that its address does not tell.
+    pub fn into_client_certificate(self) -> Box<[u8]> {
+        self.client_certificate
     }
 }
 
@@ -98,6 +117,9 @@ pub fn ask_head(out: &mut Buf, ask: Ask<'_>) {
         Some(authority) if is_absolute => put_line(out, b"host: ", authority),
         None => put_line(out, b"host: ", ask.upstream_authority.as_bytes()),
         Some(_) => {}
+    }
+    if ask.forwarded != Forwarded::Off {
+        out.put(&ask.sender.client_certificate);
     }
     match ask.forwarded {
         Forwarded::Off => {}

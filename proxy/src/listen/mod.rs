@@ -1,8 +1,9 @@
 //! Accepting: from a listening socket to a [`Downstream`] whose requests are served.
 //!
-//! In: a listener, its TLS configuration. Out: connections, each a task, or parked while it is idle. Must not know: HTTP, routes.
+//! In: a listener, its certificates. Out: connections, each a task, or parked while it is idle. Must not know: HTTP, routes.
 
 mod connection;
+mod detect;
 mod lot;
 
 pub(crate) use lot::Lot;
@@ -12,11 +13,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
-use rustls::ServerConfig;
-
 use crate::budget::{self, Held};
 use crate::io::{Listener, Tick};
 use crate::pool::Pool;
+use crate::tls::Certificates;
 use crate::worker::Worker;
 
 /// How long a worker that can take no connection (no descriptor is free, `limits.connections` are open) waits before it tries again.
@@ -34,7 +34,7 @@ const EVICTED_AT_ONCE: usize = 16;
 
 /// One address on one worker: how connections begin and where their requests go.
 pub(crate) struct Listening {
-    pub tls: Option<Arc<ServerConfig>>,
+    pub tls: Option<Arc<Certificates>>,
     pub pool: Rc<Pool>,
     /// Where idle connections of the worker are parked.
     pub lot: Rc<Lot>,

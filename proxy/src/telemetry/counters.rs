@@ -48,6 +48,10 @@ pub struct WorkerCounters {
     /// TLS handshakes that ended well, and not.
     pub tls_handshakes: Counter,
     pub tls_handshake_failures: Counter,
+    /// Of those that ended well, the ones that resumed a session.
+    pub tls_resumptions: Counter,
+    /// Plain connections on a listener with TLS that lets them in.
+    pub tls_plain_connections: Counter,
     /// Requests whose head was read whole and was well-formed.
     pub requests: Counter,
     /// Requests between their whole head and the last byte of their answer.

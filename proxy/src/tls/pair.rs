@@ -42,6 +42,8 @@ pub struct CertError {
 pub enum Problem {
     /// A listener with TLS names no pair at all.
     NoPair,
+    /// Nothing that a file could mend: no random bytes are to be had.
+    Tls(rustls::Error),
     Missing,
     Directory,
     PermissionDenied,
@@ -104,7 +106,7 @@ fn belongs(certified: &CertifiedKey) -> bool {
     !matches!(certified.keys_match(), Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::KeyMismatch)))
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, Problem> {
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, Problem> {
     let problem = |error: io::Error| match error.kind() {
         io::ErrorKind::NotFound => Problem::Missing,
         io::ErrorKind::PermissionDenied => Problem::PermissionDenied,
@@ -118,7 +120,7 @@ fn read(path: &Path) -> Result<Vec<u8>, Problem> {
 }
 
 /// Never empty on `Ok`.
-fn parse_chain(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, Problem> {
+pub(super) fn parse_chain(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, Problem> {
     let chain: Vec<_> = CertificateDer::pem_slice_iter(text).collect::<Result<_, _>>().map_err(broken_pem)?;
     if chain.is_empty() {
         return Err(if is_binary(text) {
@@ -198,11 +200,12 @@ impl Problem {
 
 impl fmt::Display for CertError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if !matches!(self.problem, Problem::NoPair) {
+        if !self.file.as_os_str().is_empty() {
             write!(f, "{}: ", self.file.display())?;
         }
         match &self.problem {
             Problem::NoPair => f.write_str("a TLS listener needs a certificate and its key (--tls-cert FILE --tls-key FILE)"),
+            Problem::Tls(error) => write!(f, "TLS cannot be configured: {error}"),
             Problem::Missing => f.write_str("no such file; check the path, and in a pod that the Secret is mounted there"),
             Problem::Directory => f.write_str("is a directory; name the PEM file in it (in a mounted Secret tls.crt or tls.key)"),
             Problem::PermissionDenied => f.write_str(

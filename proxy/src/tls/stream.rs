@@ -16,6 +16,7 @@ use rustls::ServerConfig;
 use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{ConnectionState, UnbufferedStatus};
 
+use super::client_auth::{self, Established};
 use crate::budget;
 use crate::buf::Buf;
 use crate::io::{Deadline, IoError, SentNow, Stream};
@@ -36,6 +37,9 @@ const _: () = assert!(RECORD_BYTES + RECORD_OVERHEAD_BYTES <= crate::buf::HEAD_B
 
 /// How long a peer whose handshake failed may take to close.
 const ALERT_LINGER: Duration = Duration::from_secs(1);
+
+/// A fatal alert in the clear (RFC 8446 section 6).
+const CERTIFICATE_EXPIRED: &[u8] = &[21, 3, 3, 0, 2, 2, 45];
 
 /// Why a TLS connection cannot go on.
 #[derive(Debug)]
@@ -104,20 +108,41 @@ enum Step {
 }
 
 impl TlsStream {
-    /// Makes the handshake. `deadline` is that of the whole of it.
-    pub async fn accept(io: Stream, config: Arc<ServerConfig>, deadline: Deadline) -> Result<TlsStream, TlsError> {
+    /// Makes the handshake, beginning with what has been `received` of it. `deadline` is that of the whole of it.
+    pub async fn accept(
+        io: Stream,
+        config: Arc<ServerConfig>,
+        received: Buf,
+        deadline: Deadline,
+    ) -> Result<(TlsStream, Established), TlsError> {
         let connection = UnbufferedServerConnection::new(config).map_err(TlsError::Protocol)?;
         let session = Session {
             connection,
-            incoming: Buf::default(),
+            incoming: received,
             plain: Buf::default(),
             outgoing: Buf::default(),
             peer_closed: false,
             failed: false,
         };
         let tls = TlsStream { io, session: RefCell::new(session), sending: Sending::default() };
+        let mut was_resumed = false;
         loop {
-            let step = tls.session.borrow_mut().turn(None);
+            let step = {
+                let mut session = tls.session.borrow_mut();
+                let step = session.turn(None);
+                // Before our hello is sent, so that the alert is understood.
+                let is_resumed = client_auth::is_resumed(&session.connection);
+                if is_resumed
+                    && !std::mem::replace(&mut was_resumed, is_resumed)
+                    && client_auth::has_ended(&session.connection)
+                {
+                    session.outgoing.clear();
+                    session.outgoing.put(CERTIFICATE_EXPIRED);
+                    Err(rustls::Error::InvalidCertificate(rustls::CertificateError::Expired))
+                } else {
+                    step
+                }
+            };
             tls.flush(deadline).await?;
             let step = match step {
                 Ok(step) => step,
@@ -131,7 +156,10 @@ impl TlsStream {
                 }
             };
             match step {
-                Step::Idle | Step::Read(_) => return Ok(tls),
+                Step::Idle | Step::Read(_) => {
+                    let established = Established::of(&tls.session.borrow().connection);
+                    return Ok((tls, established));
+                }
                 Step::PeerClosed => return Err(TlsError::Closed),
                 Step::Blocked => {
                     if tls.receive(deadline).await? == 0 {

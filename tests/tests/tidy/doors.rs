@@ -35,7 +35,7 @@ const ROOMS: &[Room] = &[
     Room { name: "h1", rooms: &["buf", "fault", "http", "config::Forwarded"], libraries: &["httparse", "memchr"] },
     Room {
         name: "tls",
-        rooms: &["budget", "buf", "io", "config::TlsSettings"],
+        rooms: &["budget", "buf", "io", "config::TlsSettings", "config::TlsMode", "config::ClientAuth"],
         libraries: &["rustls", "arc_swap", "memchr", "x509_parser"],
     },
     Room { name: "transport", rooms: &["buf", "io", "tls"], libraries: &[] },
@@ -98,7 +98,10 @@ const ROOMS: &[Room] = &[
         name: "listen",
         rooms: &[
             "budget",
-            "buf::trim",
+            "buf",
+            "config::TlsMode",
+            "buf",
+            "config::TlsMode",
             "downstream",
             "io",
             "pool::Pool",
@@ -108,7 +111,7 @@ const ROOMS: &[Room] = &[
             "transport",
             "worker",
         ],
-        libraries: &["rustls::ServerConfig", "slab"],
+        libraries: &["slab"],
     },
     Room {
         name: "start",
@@ -124,7 +127,7 @@ const ROOMS: &[Room] = &[
             "tls",
             "worker",
         ],
-        libraries: &["arc_swap", "rustls", "monoio::spawn"],
+        libraries: &["arc_swap", "monoio::spawn"],
     },
     // What the fuzz targets see of the sans-I/O rooms.
     Room { name: "fuzzing", rooms: &["buf", "h1", "http"], libraries: &[] },
@@ -157,7 +160,7 @@ const OF_STD: &[(&str, &[&str])] = &[
     ("std::net::TcpListener", &["control", "demo", "io", "start"]),
     ("std::net::UdpSocket", &[]),
     ("std::os::fd", &["io"]),
-    ("std::os::unix", &["demo"]),
+    ("std::os::unix", &["demo", "tls"]),
     ("std::sync::mpsc", &["start"]),
 ];
 

@@ -39,7 +39,7 @@ const WORDS: [Word; 8] = [
         under: "proxy/src/",
         allowed: &[
             ("proxy/src/worker.rs", "the Date of an answer is wall time"),
-            ("proxy/src/control.rs", "certificates end by wall time"),
+            ("proxy/src/control", "certificates end by wall time"),
             ("proxy/src/tls/certs.rs", "certificates end by wall time, passed in"),
             ("proxy/src/demo/", "makes a certificate"),
         ],

@@ -47,6 +47,10 @@ fn names_that_others_rely_on_are_there() {
         "slipstream_timeouts_total{timeout=\"requestHeaders\"}",
         "slipstream_faults_total{kind=\"client_gone\"}",
         "slipstream_panics_total",
+        "slipstream_tls_resumptions_total",
+        "slipstream_tls_plain_connections_total",
+        "slipstream_tls_reloads_total{result=\"ok\"}",
+        "slipstream_tls_reloads_total{result=\"failed\"}",
         "process_resident_memory_bytes",
         "process_cpu_seconds_total",
         "process_open_fds",
@@ -84,7 +88,7 @@ fn certificate_of_two_listeners_is_one_series() {
     let made = rcgen::generate_simple_self_signed(["one.test".to_owned()]).unwrap();
     std::fs::write(&cert, made.cert.pem()).unwrap();
     std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
-    let settings = crate::config::TlsSettings { certificates: vec![(cert, key)] };
+    let settings = crate::config::TlsSettings::showing(vec![(cert, key)]);
     let load = || crate::tls::Certificates::load(&settings).unwrap();
 
     let mut proxy = testing::proxy(1);

@@ -82,6 +82,36 @@ fn a_listen_flag_takes_the_place_of_the_files_list_and_the_rest_from_it() {
 }
 
 #[test]
+fn clients_are_asked_for_a_certificate_where_there_are_authorities_to_judge_it_by() {
+    let with = |tls: &str| {
+        file(format!(
+            "listeners:\n- address: https://127.0.0.1:1\n  upstream: http://127.0.0.1:2\n  tls: {{certificates: [{{cert: C, key: K}}]{tls}}}\n"
+        ))
+    };
+    let asked = |tls: &str, more: Flags| {
+        let given = with(tls);
+        said(
+            &load(&Flags { config: flags(Some(&given)).config, ..more }).unwrap(),
+            "listeners[0].tls.clientCertificates",
+        )
+    };
+    let flag = || Flags { tls_client_ca: Some("A".parse().unwrap()), ..Flags::default() };
+    assert_eq!(asked("", Flags::default()), ("off".into(), Level::BuiltIn));
+    assert_eq!(asked(", clientCa: A", Flags::default()), ("required".into(), Level::BuiltIn));
+    assert_eq!(asked(", clientCa: A, clientCertificates: false", Flags::default()), ("off".into(), Level::File));
+    assert_eq!(asked("", flag()), ("required".into(), Level::BuiltIn));
+    assert_eq!(asked(", clientCertificates: optional", flag()), ("optional".into(), Level::File));
+    let both = Flags { tls_client_certificates: Some(ClientCertificates::Required), ..flag() };
+    assert_eq!(asked(", clientCertificates: optional", both), ("required".into(), Level::Flag));
+
+    let given = with(", mode: permissive, clientCa: B");
+    let loaded = load(&Flags { config: flags(Some(&given)).config, ..flag() }).unwrap();
+    assert_eq!(said(&loaded, "listeners[0].tls.clientCa"), ("A".into(), Level::Flag));
+    assert_eq!(said(&loaded, "listeners[0].tls.mode"), ("permissive".into(), Level::File));
+    assert_eq!(loaded.warnings, Vec::<String>::new(), "all of it is in force");
+}
+
+#[test]
 fn what_is_dumped_is_a_configuration_file_that_says_the_same() {
     let two = file(TWO);
     let loaded = load(&Flags { workers: Some("3".parse().unwrap()), ..flags(Some(&two)) }).unwrap();
@@ -131,6 +161,24 @@ fn flags_that_do_not_go_together_are_refused_by_name() {
         (
             http(Flags { tls_cert: cert(), tls_key: cert(), ..Flags::default() }),
             "flag `--tls-cert`: no listener speaks TLS",
+        ),
+        (
+            http(Flags { tls_mode: Some(slipstream_schema::TlsMode::Permissive), ..Flags::default() }),
+            "flag `--tls-mode`: no listener speaks TLS",
+        ),
+        (
+            http(Flags { tls_client_ca: Some("A".parse().unwrap()), ..Flags::default() }),
+            "flag `--tls-client-ca`: no listener speaks TLS",
+        ),
+        (
+            https(Flags {
+                tls_cert: cert(),
+                tls_key: cert(),
+                tls_client_certificates: Some(ClientCertificates::Optional),
+                ..Flags::default()
+            }),
+            "flag `--tls-client-certificates`: found `optional` for `https://127.0.0.1:1` without authorities to judge certificates by: \
+             give them with `--tls-client-ca FILE`",
         ),
         (Flags { upstream: None, ..http(Flags::default()) }, "flag `--upstream`: missing for `http://127.0.0.1:1`"),
         (
@@ -183,6 +231,11 @@ fn an_error_of_the_file_names_its_line() {
         (
             "listeners:\n- address: https://127.0.0.1:1\n  upstream: http://127.0.0.1:2\n  tls: {mode: required}\n",
             ":4:3: field `listeners[0].tls.certificates`: missing for `https://127.0.0.1:1`",
+        ),
+        (
+            "listeners:\n- address: https://127.0.0.1:1\n  upstream: http://127.0.0.1:2\n  tls:\n    certificates: [{cert: C, key: K}]\n    \
+             clientCertificates: required\n",
+            ":6:5: field `listeners[0].tls.clientCertificates`: found `required` for `https://127.0.0.1:1` without authorities",
         ),
         (
             "policy:\n  timeouts:\n    connect: never\n",

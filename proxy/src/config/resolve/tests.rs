@@ -101,6 +101,34 @@ fn a_certificate_that_is_not_there_is_named_by_flag_or_by_line() {
 }
 
 #[test]
+fn authorities_of_clients_are_named_where_they_are_not_there_and_needed() {
+    let folder = tempfile::tempdir().unwrap();
+    let there = folder.path().join("there.pem");
+    std::fs::write(&there, "").unwrap();
+    let path = |path: &Path| path.display().to_string().parse().unwrap();
+    let https = |asked: Option<ClientCertificates>, ca: &Path| Flags {
+        listen: vec!["https://127.0.0.1:0".parse().unwrap()],
+        tls_cert: vec![path(&there)],
+        tls_key: vec![path(&there)],
+        tls_mode: Some(TlsMode::Permissive),
+        tls_client_ca: Some(path(ca)),
+        tls_client_certificates: asked,
+        ..plain()
+    };
+    let tls = |flags: &Flags| settings(flags).unwrap().listeners.remove(0).tls.unwrap();
+    assert_eq!(tls(&https(None, &there)).client_auth, ClientAuth::Required(there.clone()));
+    assert_eq!(tls(&https(None, &there)).mode, TlsMode::Permissive);
+    assert_eq!(
+        tls(&https(Some(ClientCertificates::Optional), &there)).client_auth,
+        ClientAuth::Optional(there.clone())
+    );
+    let absent = folder.path().join("absent.pem");
+    assert_eq!(tls(&https(Some(ClientCertificates::Off), &absent)).client_auth, ClientAuth::Off);
+    let error = settings(&https(None, &absent)).unwrap_err().to_string();
+    assert!(error.starts_with("flag `--tls-client-ca`: found `") && error.contains("cannot be read"), "{error}");
+}
+
+#[test]
 fn nothing_runs_without_a_listener() {
     let error = settings(&Flags::default()).unwrap_err().to_string();
     assert!(error.starts_with("flag `--listen`: missing"), "{error}");

@@ -169,6 +169,23 @@ fn certificate_that_a_client_claims_never_goes_on() {
 }
 
 #[test]
+fn certificate_that_a_client_has_shown_goes_on_in_the_place_of_what_it_claims() {
+    let lines = &["Host: a", "x_forwarded_client_cert: By=me", "X-Forwarded-Client-Cert: By=me", "Forwarded: for=b"];
+    for (forwarded, lines) in
+        [(Forwarded::Append, &lines[..1]), (Forwarded::Append, &lines[..]), (Forwarded::Replace, &lines[..])]
+    {
+        let mut asks = Asks::from("192.0.2.1", true, forwarded);
+        asks.sender = asks.sender.with_client_certificate("Hash=ab;Subject=\"CN=c\"");
+        let sent = asks.head(&head("GET / HTTP/1.1", lines));
+        assert!(sent.contains("\r\nx-forwarded-client-cert: Hash=ab;Subject=\"CN=c\"\r\n"), "{sent}");
+        assert!(!sent.contains("By=me") && sent.ends_with("\r\n\r\n"), "{sent}");
+    }
+    let mut asks = Asks::from("192.0.2.1", true, Forwarded::Off);
+    asks.sender = asks.sender.with_client_certificate("Hash=ab");
+    assert_eq!(asks.head(&head("GET / HTTP/1.1", lines)), head("GET / HTTP/1.1", &["Host: a", "Forwarded: for=b"]));
+}
+
+#[test]
 fn ipv6_senders_are_written_as_each_field_wants() {
     let lines = &["Host: a", "Forwarded: for=b"];
     let sent = Asks::from("2001:db8::1", false, Forwarded::Append).head(&head("GET / HTTP/1.1", lines));

@@ -39,7 +39,7 @@ fn listener(
         .enumerate()
         .map(|(i, (params, algorithm))| pair(dir, &i.to_string(), params, algorithm));
     let (certificates, leaves) = made.unzip();
-    (Certificates::load(&TlsSettings { certificates }).unwrap(), leaves)
+    (Certificates::load(&TlsSettings::showing(certificates)).unwrap(), leaves)
 }
 
 fn p256(sans: &[&str]) -> (CertificateParams, &'static SignatureAlgorithm) {
@@ -131,7 +131,7 @@ fn shake(
 }
 
 fn shown(certificates: &Arc<Certificates>, client: &Arc<ClientConfig>, name: &str) -> Vec<u8> {
-    let (_, client) = shake(&certificates.server_config().unwrap(), client, name).unwrap();
+    let (_, client) = shake(&certificates.server_config(), client, name).unwrap();
     client.peer_certificates().unwrap()[0].to_vec()
 }
 
@@ -171,7 +171,7 @@ fn client_that_knows_one_algorithm_gets_the_pair_of_that_algorithm() {
 fn both_versions_resume_by_ticket() {
     let dir = tempfile::tempdir().unwrap();
     let (certificates, _) = listener(dir.path(), vec![p256(&["one.test"])]);
-    let server = certificates.server_config().unwrap();
+    let server = certificates.server_config();
     for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
         let client = asks(&ANY_SCHEME, version, &[]);
         let (first, _) = shake(&server, &client, "one.test").unwrap();
@@ -185,7 +185,7 @@ fn both_versions_resume_by_ticket() {
 fn alpn_agrees_on_http_1_1_and_refuses_who_offers_only_http_2() {
     let dir = tempfile::tempdir().unwrap();
     let (certificates, _) = listener(dir.path(), vec![p256(&["one.test"])]);
-    let server = certificates.server_config().unwrap();
+    let server = certificates.server_config();
     let alpn = |offered: &[&str]| shake(&server, &asks(&ANY_SCHEME, &rustls::version::TLS13, offered), "one.test");
     assert_eq!(alpn(&["h2", "http/1.1"]).unwrap().0.alpn_protocol(), Some(&b"http/1.1"[..]));
     assert_eq!(alpn(&["http/1.0"]).unwrap().0.alpn_protocol(), Some(&b"http/1.0"[..]));
@@ -230,6 +230,6 @@ fn certificate_out_of_its_time_is_served_with_a_warning() {
 
 #[test]
 fn listener_without_a_pair_is_refused() {
-    let error = Certificates::load(&TlsSettings { certificates: Vec::new() }).unwrap_err();
+    let error = Certificates::load(&TlsSettings::showing(Vec::new())).unwrap_err();
     assert!(error.to_string().contains("--tls-cert"), "{error}");
 }

@@ -335,7 +335,7 @@ fn one_record_is_sent_without_a_wait_and_no_more() {
             heard.len()
         },
         async |_, stream| {
-            let tls = TlsStream::accept(stream, server, deadline()).await.unwrap();
+            let (tls, _) = TlsStream::accept(stream, server, Buf::default(), deadline()).await.unwrap();
             let mut got = Buf::default();
             assert_eq!(tls.recv(&mut got, deadline()).await.unwrap(), 5);
             assert_eq!(got.filled(), b"ready");
@@ -359,7 +359,7 @@ fn client_that_leaves_in_the_handshake_is_told_from_one_that_stalls() {
     on_sockets(
         |address| drop(connected(address)),
         async |_, stream| {
-            let ended = TlsStream::accept(stream, server, deadline()).await.map(drop).unwrap_err();
+            let ended = TlsStream::accept(stream, server, Buf::default(), deadline()).await.map(drop).unwrap_err();
             assert!(matches!(ended, TlsError::Closed), "{ended}");
         },
     );
@@ -368,7 +368,7 @@ fn client_that_leaves_in_the_handshake_is_told_from_one_that_stalls() {
         |address| assert_eq!(connected(address).read(&mut [0]).unwrap(), 0, "closed by the server"),
         async |_, stream| {
             let soon = Deadline::after(Duration::from_millis(20), Timer::TlsHandshake);
-            let ended = TlsStream::accept(stream, server, soon).await.map(drop).unwrap_err();
+            let ended = TlsStream::accept(stream, server, Buf::default(), soon).await.map(drop).unwrap_err();
             assert!(ended.is_timeout(), "{ended}");
         },
     );
@@ -386,7 +386,7 @@ fn send_that_was_given_up_lets_no_other_follow() {
             tls
         },
         async |_, stream| {
-            let tls = TlsStream::accept(stream, server, deadline()).await.unwrap();
+            let (tls, _) = TlsStream::accept(stream, server, Buf::default(), deadline()).await.unwrap();
             let soon = Deadline::after(Duration::from_millis(20), Timer::StreamIdle);
             let outcome = loop {
                 let mut buf = Buf::bulk();
