@@ -70,7 +70,13 @@ fn field(line: &[u8]) -> Result<Line<'_>, String> {
         return Err(format!("a field name that is no token: {:?}", name.escape_ascii().to_string()));
     }
     let name = name.iter().map(|&byte| char::from(byte.to_ascii_lowercase())).collect();
-    Ok(Line { name, value: trim(&line[colon + 1..]), line })
+    Ok(Line { name: known_in_cgi(name), value: trim(&line[colon + 1..]), line })
+}
+
+/// The one name that is known with `_` for any `-` too, as `Name::of` documents it.
+fn known_in_cgi(name: String) -> String {
+    const KNOWN: &str = "x-forwarded-client-cert";
+    if name.replace('_', "-") == KNOWN { KNOWN.into() } else { name }
 }
 
 /// RFC 9110 section 5.6.2.

@@ -34,7 +34,7 @@ pub enum Name {
 impl Name {
     /// The name that `token` spells; case is ignored (RFC 9110 section 5.1).
     ///
-    /// Length and first letter leave one candidate at most.
+    /// Length and first letter leave one candidate at most. X-Forwarded-Client-Cert is known with `_` for any `-` too.
     pub fn of(token: &[u8]) -> Name {
         let [first, ..] = token else { return Name::Other };
         let (known, name): (&[u8], Name) = match (token.len(), first | 0x20) {

@@ -37,8 +37,11 @@ impl Said {
     pub fn difference(&self, arrived: &Account) -> Option<String> {
         let end_to_end = |account: &Account| {
             let mut account = account.clone();
-            let is_of_one_hop =
-                |name: &str| OF_THE_PROXY.contains(&name) || self.options.iter().any(|have| have == name);
+            // The one name that is taken out in the spelling of CGI too.
+            let is_claim = |name: &str| name.replace('_', "-") == "x-forwarded-client-cert";
+            let is_of_one_hop = |name: &str| {
+                OF_THE_PROXY.contains(&name) || is_claim(name) || self.options.iter().any(|have| have == name)
+            };
             account.fields.retain(|(name, _)| !is_of_one_hop(name));
             account
         };
