@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use rustls::HandshakeKind;
 use rustls::pki_types::CertificateDer;
@@ -138,4 +139,38 @@ on_both_drivers! {
         assert!(refused.contains("UnknownCA"), "neither resumed nor let in: {refused}");
         assert_eq!(Client::tls(proxy.https(), &of_new).get("/").text(), "ok");
     }
+}
+
+/// At the start there is nothing to keep: what cannot be used is a wrong configuration.
+#[test]
+fn certificate_that_cannot_be_used_at_the_start_ends_it_with_2_and_is_named() {
+    let (certs, refusing) = (Certs::new(), slipstream_tests::Refusing::new());
+    let ((chain, key), (_, other_key)) = (certs.leaf(&["app.test"]), certs.leaf(&["other.test"]));
+    let empty = certs.directory().join("empty");
+    std::fs::write(&empty, "").expect("a file");
+    for (pair, expected) in [
+        ((empty.clone(), key.clone()), "empty: holds no -----BEGIN CERTIFICATE-----"),
+        ((chain.clone(), empty), "empty: holds no private key"),
+        ((chain.clone(), other_key), "other.test.key: is not the key of the certificate in"),
+        ((key.clone(), chain.clone()), "app.test.key: holds a private key and no certificate"),
+        ((certs.directory().to_path_buf(), key), "which is a directory"),
+        ((chain, certs.directory().to_path_buf()), "which is a directory"),
+    ] {
+        let exit = Proxy::in_front_of(&refusing).tls(pair).run_to_exit();
+        assert_eq!(exit.code(), 2, "{}", exit.stderr);
+        assert!(exit.stderr.contains(expected), "{expected:?} is not in {}", exit.stderr);
+    }
+}
+
+/// Whether it is any good is for clients to judge: some may not look.
+#[test]
+fn certificate_that_has_expired_is_shown_and_warned_of() {
+    let (app, certs) = (App::ok(), Certs::new());
+    let past = SystemTime::now() - Duration::from_secs(3 * 86_400 + 3600);
+    let proxy =
+        Proxy::in_front_of(&app).tls(certs.leaf_with(&["app.test"], |params| params.not_after = past.into())).start();
+    let refused =
+        Client::try_tls(proxy.https(), &Tls::to("app.test", &certs)).err().expect("the client looks").to_string();
+    assert!(refused.contains("certificate expired"), "{refused}");
+    assert!(proxy.stderr().contains("app.test.crt: the certificate expired 3 days ago"), "{}", proxy.stderr());
 }
