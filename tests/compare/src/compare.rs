@@ -31,7 +31,7 @@ pub struct Options {
     /// HAProxy's program [default: from PATH]
     #[arg(long)]
     haproxy: Option<PathBuf>,
-    /// Envoy's program, for `handshake` [default: from PATH]
+    /// Envoy's program, for `handshake` [default: SLIPSTREAM_ENVOY, else from PATH, else where `just envoy` puts it]
     #[arg(long)]
     envoy: Option<PathBuf>,
     /// Only these contestants
@@ -75,7 +75,7 @@ pub fn run(options: &Options) -> Outcome<ExitCode> {
         proxy_arguments: options.proxy_argument.clone(),
         nginx: options.nginx.clone(),
         haproxy: options.haproxy.clone(),
-        envoy: options.envoy.clone(),
+        envoy: options.envoy.clone().or_else(envoy_of_environment),
     };
     let entrants = entrants(options, &programs);
     let folder = tempfile::tempdir()?;
@@ -89,7 +89,10 @@ pub fn run(options: &Options) -> Outcome<ExitCode> {
     let mut problems: Vec<String> = results.iter().flat_map(CaseResult::problems).collect();
     if !options.allow_missing {
         let missing = entrants.iter().filter(|entrant| entrant.program.is_err());
-        problems.extend(missing.map(|entrant| format!("{} is missing", entrant.contestant.name())));
+        problems.extend(missing.map(|entrant| {
+            let cure = entrant.program.as_ref().err().map_or("", String::as_str);
+            format!("{} is missing: {cure}", entrant.contestant.name())
+        }));
     }
     let text = document(options, &facts, &entrants, &results, &problems);
     println!("{text}");
@@ -98,6 +101,10 @@ pub fn run(options: &Options) -> Outcome<ExitCode> {
     }
     problems.iter().for_each(|problem| eprintln!("NOT RIGHT: {problem}"));
     Ok(if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn envoy_of_environment() -> Option<PathBuf> {
+    std::env::var_os("SLIPSTREAM_ENVOY").filter(|path| !path.is_empty()).map(PathBuf::from)
 }
 
 /// The proxy that the same `cargo build` puts beside us.
@@ -133,8 +140,8 @@ fn run_case(bench: &Bench, case: Case, entrants: &[Entrant], rounds: u32) -> Out
     let takes_part = |entrant: &&Entrant| case.contestants().contains(&entrant.contestant);
     let mut rows: Vec<Row> = Vec::new();
     for entrant in entrants.iter().filter(takes_part) {
-        let outcome = match entrant.program {
-            Err(_) => RowOutcome::Missing,
+        let outcome = match &entrant.program {
+            Err(error) => RowOutcome::Missing(error.clone()),
             Ok(_) => RowOutcome::Ran { rounds: Vec::new(), syscalls: Err("not measured".to_string()) },
         };
         rows.push(Row { contestant: entrant.contestant, outcome });

