@@ -68,7 +68,7 @@ pub fn run(options: &Options) -> Outcome<ExitCode> {
         return Err("two cores are needed: one for the contestant alone, one for load and origin".into());
     }
     sys::catch_interrupts();
-    sys::raise_descriptor_limit()?;
+    check_descriptors(&options.cases, sys::raise_descriptor_limit()?)?;
     let facts = machine::facts(cores);
     let programs = Programs {
         proxy: options.proxy.clone().map_or_else(beside_us, Ok)?,
@@ -101,6 +101,20 @@ pub fn run(options: &Options) -> Outcome<ExitCode> {
     }
     problems.iter().for_each(|problem| eprintln!("NOT RIGHT: {problem}"));
     Ok(if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// An error for the first of `cases` that needs more open files than the hard limit permits.
+fn check_descriptors(cases: &[Case], limit: u64) -> Outcome<()> {
+    match cases.iter().find(|case| case.descriptors() > limit) {
+        None => Ok(()),
+        Some(case) => Err(format!(
+            "the case {} needs {} open files in one process, and the hard limit is {limit} (`ulimit -Hn`): raise it in \
+             /etc/security/limits.conf, or leave the case out",
+            case.name(),
+            case.descriptors()
+        )
+        .into()),
+    }
 }
 
 fn envoy_of_environment() -> Option<PathBuf> {
@@ -172,7 +186,7 @@ fn run_case(bench: &Bench, case: Case, entrants: &[Entrant], rounds: u32) -> Out
             }
         }
     }
-    Ok(CaseResult { case, rows })
+    Ok(CaseResult::new(case, rows))
 }
 
 fn document(
@@ -211,4 +225,19 @@ fn command_line(options: &Options) -> String {
     }
     options.proxy_argument.iter().for_each(|argument| line += &format!(" --proxy-argument {argument}"));
     line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn too_few_open_files_are_an_error_that_names_case_need_limit_and_cure() {
+        assert!(check_descriptors(&[Case::H1, Case::Idle], 12_100).is_ok());
+        assert!(check_descriptors(&[Case::H1, Case::Handshake], 1024).is_ok());
+        let error = check_descriptors(&[Case::H1, Case::Idle], 12_099).expect_err("one too few").to_string();
+        for part in ["idle", "12100", "12099", "limits.conf"] {
+            assert!(error.contains(part), "{part}: {error}");
+        }
+    }
 }

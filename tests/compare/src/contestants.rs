@@ -55,6 +55,14 @@ impl Contestant {
         }
     }
 
+    /// How the names of the threads start that carry its connections; "" is any name.
+    pub fn worker_threads(self) -> &'static str {
+        match self {
+            Self::Epoll | Self::IoUring => "worker-",
+            Self::Nginx | Self::Haproxy | Self::Envoy | Self::Floor | Self::Direct => "",
+        }
+    }
+
     /// Its name on the command line.
     pub fn argument(self) -> String {
         clap::ValueEnum::to_possible_value(&self).map_or_else(String::new, |value| value.get_name().to_string())
@@ -205,7 +213,7 @@ fn haproxy_config(ground: &Ground) -> String {
     format!(
         r#"global
   nbthread 1
-  maxconn 9000
+  maxconn 6000
   ssl-default-bind-ciphersuites TLS_AES_128_GCM_SHA256
   ssl-default-bind-options ssl-min-ver TLSv1.3
 defaults

@@ -15,20 +15,37 @@ use crate::sys;
 pub struct Reading {
     pub cpu_ns: u64,
     pub rss_bytes: u64,
-    pub voluntary_switches: u64,
 }
 
 pub fn read(pids: &[u32]) -> io::Result<Reading> {
-    let mut sum = Reading { cpu_ns: 0, rss_bytes: 0, voluntary_switches: 0 };
+    let mut sum = Reading { cpu_ns: 0, rss_bytes: 0 };
     for pid in pids {
         sum.cpu_ns += sys::process_cpu_ns(*pid)?;
         sum.rss_bytes += status_field(&fs::read_to_string(format!("/proc/{pid}/status"))?, "VmRSS") * 1024;
-        for thread in threads(*pid)? {
-            let status = fs::read_to_string(format!("/proc/{pid}/task/{thread}/status")).unwrap_or_default();
-            sum.voluntary_switches += status_field(&status, "voluntary_ctxt_switches");
-        }
     }
     Ok(sum)
+}
+
+/// How often the threads whose name starts so went to sleep: as often they had been woken. An error where there is no such thread.
+pub fn voluntary_switches(pids: &[u32], name_starts: &str) -> io::Result<u64> {
+    let mut statuses = Vec::new();
+    for pid in pids {
+        for thread in threads(*pid)? {
+            // A thread that ends meanwhile leaves nothing to read.
+            statuses.extend(fs::read_to_string(format!("/proc/{pid}/task/{thread}/status")));
+        }
+    }
+    switches_in(&statuses, name_starts)
+        .ok_or_else(|| io::Error::other(format!("no thread whose name starts with \"{name_starts}\"")))
+}
+
+/// `statuses`: /proc/<pid>/task/<tid>/status of each thread. `None`: none of them has such a name.
+fn switches_in(statuses: &[String], name_starts: &str) -> Option<u64> {
+    let is_meant = |status: &&String| {
+        let name = status.lines().find_map(|line| line.strip_prefix("Name:"));
+        name.is_some_and(|name| name.trim_start().starts_with(name_starts))
+    };
+    statuses.iter().filter(is_meant).map(|status| status_field(status, "voluntary_ctxt_switches")).reduce(|a, b| a + b)
 }
 
 /// The number of a field of /proc/<pid>/status; 0 when it is not there (a thread that just ended).
@@ -122,6 +139,32 @@ mod tests {
         assert_eq!(status_field(status, "VmRSS"), 5124);
         assert_eq!(status_field(status, "voluntary_ctxt_switches"), 7);
         assert_eq!(status_field(status, "VmSwap"), 0);
+    }
+
+    #[test]
+    fn switches_are_summed_over_the_threads_of_that_name() {
+        let status = |name: &str, switches: u64| format!("Name:\t{name}\nvoluntary_ctxt_switches:\t{switches}\n");
+        let statuses = [status("worker-0", 5), status("control", 100), status("worker-1", 7), status("my-worker-2", 9)];
+        assert_eq!(switches_in(&statuses, "worker-"), Some(12));
+        assert_eq!(switches_in(&statuses, ""), Some(121));
+        assert_eq!(switches_in(&statuses, "nobody"), None);
+        assert_eq!(switches_in(&[status("worker-0", 0)], "worker-"), Some(0));
+    }
+
+    #[test]
+    fn sleeping_thread_has_switched_and_a_name_that_nobody_has_is_an_error() {
+        let pids = [std::process::id()];
+        let (tell, told) = std::sync::mpsc::channel::<()>();
+        let thread = std::thread::Builder::new().name("sleeper-1".to_string());
+        let sleeper = thread.spawn(move || told.recv()).expect("a thread");
+        let end = std::time::Instant::now() + std::time::Duration::from_secs(10);
+        // Until it runs, a new thread may have its parent's name; once it waits, it has switched.
+        while voluntary_switches(&pids, "sleeper-").unwrap_or(0) == 0 {
+            assert!(std::time::Instant::now() < end, "the thread sleeps within 10 s");
+        }
+        assert!(voluntary_switches(&pids, "nobody").is_err());
+        drop(tell);
+        assert!(sleeper.join().expect("the thread ends").is_err());
     }
 
     #[test]

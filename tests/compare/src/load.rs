@@ -10,6 +10,7 @@ mod pace;
 use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
+use std::ops::{AddAssign, ControlFlow, Range};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -48,26 +49,41 @@ pub enum Pace {
     Closed,
     /// The same, but each on a connection of its own, which the client closes after the answer.
     NewConnections,
-    /// So many requests a second whatever the answers do, on the connections that are free, beside `transfers` unending bodies.
-    Open { requests_a_second: u32, transfers: usize },
-    /// One request on each connection, few at a time, then silence for `window`.
+    /// So many requests a second whatever the answers do, on the connections that are free, beside bodies without pause.
+    Open { requests_a_second: u32, transfers: Transfers },
+    /// One request on each connection, few at a time, then silence until the caller has seen enough, for `window` at most.
     Idle,
 }
 
-/// The edges of the measured window; of idle connections also when the last answer is in and silence begins.
+/// Connections that load one body after another, each read as fast as it comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Transfers {
+    pub connections: usize,
+    pub body_bytes: u64,
+}
+
+impl Transfers {
+    pub const NONE: Self = Self { connections: 0, body_bytes: 0 };
+}
+
+/// The edges of the measured window, and the silence of idle connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Edge {
     Begin,
-    Silence,
+    /// No request is in flight since so long; told again and again until the caller breaks off.
+    Silence(Duration),
     End,
 }
+
+/// Whom to tell; only in silence does it matter whether the pass is to go on.
+pub type OnEdge<'a> = &'a mut dyn FnMut(Edge) -> Outcome<ControlFlow<()>>;
 
 /// Counts of a whole pass.
 #[derive(Debug, Clone, Default)]
 pub struct Counts {
     pub requests: u64,
     pub answers: u64,
-    /// Unending transfers that were left on purpose.
+    /// Transfers that were left on purpose in the middle of a body.
     pub abandoned: u64,
     pub not_ok: u64,
     pub wrong_bodies: u64,
@@ -76,16 +92,32 @@ pub struct Counts {
     pub first_error: Option<String>,
 }
 
+/// The counts of two passes that are judged as one.
+impl AddAssign for Counts {
+    fn add_assign(&mut self, other: Self) {
+        self.requests += other.requests;
+        self.answers += other.answers;
+        self.abandoned += other.abandoned;
+        self.not_ok += other.not_ok;
+        self.wrong_bodies += other.wrong_bodies;
+        self.errors += other.errors;
+        self.first_error = self.first_error.take().or(other.first_error);
+    }
+}
+
 /// What a pass saw.
 pub struct Load {
     pub counts: Counts,
+    /// Without those of transfers.
     pub window_answers: u64,
+    /// What transfers brought within the window, heads and TLS included.
+    pub transfer_bytes: u64,
     pub window: Duration,
     pub latencies: Latencies,
 }
 
 /// Runs one pass; `edge` is called at both ends of the window, with requests in flight.
-pub fn run(plan: &Plan, edge: &mut dyn FnMut(Edge) -> Outcome<()>) -> Outcome<Load> {
+pub fn run(plan: &Plan, edge: OnEdge<'_>) -> Outcome<Load> {
     match plan.pace {
         Pace::Closed | Pace::NewConnections => pace::closed(plan, edge),
         Pace::Open { requests_a_second, transfers } => pace::open(plan, requests_a_second, transfers, edge),
@@ -95,8 +127,8 @@ pub fn run(plan: &Plan, edge: &mut dyn FnMut(Edge) -> Outcome<()>) -> Outcome<Lo
 
 /// What a connection does after an answer.
 enum Next {
-    /// Sends the next request, which was due at the given time.
-    Request(Instant),
+    /// Sends the next request, for a body of so many bytes, which was due at the given time.
+    Request(u64, Instant),
     /// Closes this connection and sends the next request on a new one.
     Reconnect,
     Rest,
@@ -164,7 +196,7 @@ impl<'a> Fleet<'a> {
                     self.count(verdict);
                     match done(number, due, Instant::now()) {
                         Next::Rest => {}
-                        Next::Request(due) => self.request(number, self.plan.body_bytes, due),
+                        Next::Request(body_bytes, due) => self.request(number, body_bytes, due),
                         Next::Reconnect => self.reconnect(number),
                     }
                 }
@@ -208,6 +240,11 @@ impl<'a> Fleet<'a> {
         self.connections[number] = None;
         self.counts.errors += 1;
         self.counts.first_error.get_or_insert_with(|| format!("connection {number}: {error}"));
+    }
+
+    /// What these connections received so far. One that failed counts nothing any more; its error fails the run.
+    fn received_bytes(&self, numbers: Range<usize>) -> u64 {
+        self.connections[numbers].iter().flatten().map(Connection::received_bytes).sum()
     }
 
     /// Leaves a connection in the middle of its answer.

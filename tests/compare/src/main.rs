@@ -11,6 +11,7 @@ mod compare;
 mod contestants;
 mod counters;
 mod floor;
+mod idle;
 mod load;
 mod machine;
 mod measure;

@@ -5,6 +5,7 @@
 //! independent of each other's memory layout and pools.
 
 use std::net::SocketAddr;
+use std::ops::{AddAssign, ControlFlow};
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
@@ -15,9 +16,9 @@ use rustls::ClientConfig;
 use crate::cases::{self, Case};
 use crate::contestants::{Contestant, Ground, Programs};
 use crate::counters::{self, ProcessorTime, Reading, Syscalls};
-use crate::load::{self, Counts, Edge, Load, Outcome, Pace, Plan};
+use crate::load::{self, Counts, Edge, Load, OnEdge, Outcome, Pace, Plan, Transfers};
 use crate::process::{self, Running};
-use crate::{probe, tls};
+use crate::{idle, probe, tls};
 
 const READY_MAX: Duration = Duration::from_secs(10);
 /// Ticks of /proc/stat in a second (USER_HZ is 100 on every architecture that Linux runs on today).
@@ -63,8 +64,8 @@ impl Bench {
         })
     }
 
-    /// Starts a contestant and waits until it answers on the case's listener.
-    fn start_contestant(&self, case: Case, contestant: Contestant) -> Outcome<Started> {
+    /// Starts a contestant and waits until it answers on its plain or its TLS listener.
+    pub fn start_contestant(&self, contestant: Contestant, over_tls: bool) -> Outcome<Started> {
         let ground = Ground {
             folder: self.folder.clone(),
             origin: self.origin,
@@ -78,8 +79,7 @@ impl Bench {
         };
         let log = self.folder.join(format!("{contestant:?}.log"));
         let mut running = process::start(command, self.proxy_cpu, &log)?;
-        let (target, client) =
-            if case.shape().over_tls { (ground.tls, Some(&self.client)) } else { (ground.plain, None) };
+        let (target, client) = if over_tls { (ground.tls, Some(&self.client)) } else { (ground.plain, None) };
         running.wait_ready(READY_MAX, || probe::get_once(target, client))?;
         Ok(Started { pids: running.pids()?, target, _running: Some(running) })
     }
@@ -88,39 +88,50 @@ impl Bench {
         let shape = case.shape();
         Plan {
             target,
-            tls: shape.over_tls.then(|| self.client.clone()),
+            tls: self.client_config(shape.over_tls),
             body_bytes: shape.body_bytes,
             connections: shape.connections,
             pace: shape.pace,
             warm_up: self.warm_up,
-            window: case.window(self.window),
+            window: self.window,
         }
+    }
+
+    pub fn client_config(&self, over_tls: bool) -> Option<Arc<ClientConfig>> {
+        over_tls.then(|| self.client.clone())
     }
 
     /// One pass with the counters of both edges.
     fn pass(&self, plan: &Plan, pids: &[u32]) -> Outcome<Pass> {
-        let upstream_before = probe::answered(self.origin)?;
         let mut edges = Vec::new();
-        let load = load::run(plan, &mut |edge| {
+        let (load, checks) = self.checked(plan, &mut |edge| {
             edges.push((edge, counters::read(pids)?, counters::processor_time(self.proxy_cpu)?));
-            Ok(())
+            Ok(ControlFlow::Continue(()))
         })?;
+        Ok(Pass { load, edges, checks })
+    }
+
+    /// One pass with what the origin counted meanwhile.
+    pub fn checked(&self, plan: &Plan, edge: OnEdge<'_>) -> Outcome<(Load, Checks)> {
+        let upstream_before = probe::answered(self.origin)?;
+        let load = load::run(plan, edge)?;
         let upstream = probe::answered(self.origin)? - upstream_before;
-        Ok(Pass { load, edges, upstream })
+        let checks = Checks { counts: load.counts.clone(), upstream };
+        Ok((load, checks))
     }
 }
 
 /// A contestant that answers; it ends when this drops. `pids` is empty for the direct way, which costs nobody.
-struct Started {
-    pids: Vec<u32>,
-    target: SocketAddr,
+pub struct Started {
+    pub pids: Vec<u32>,
+    pub target: SocketAddr,
     _running: Option<Running>,
 }
 
 struct Pass {
     load: Load,
     edges: Vec<(Edge, Reading, ProcessorTime)>,
-    upstream: u64,
+    checks: Checks,
 }
 
 /// The figures of one contestant in one round.
@@ -130,10 +141,18 @@ pub struct Sample {
 }
 
 /// What must agree, or the run fails.
+#[derive(Default)]
 pub struct Checks {
     pub counts: Counts,
     /// Requests that the origin answered.
     pub upstream: u64,
+}
+
+impl AddAssign for Checks {
+    fn add_assign(&mut self, other: Self) {
+        self.counts += other.counts;
+        self.upstream += other.upstream;
+    }
 }
 
 impl Checks {
@@ -156,48 +175,37 @@ impl Checks {
 
 /// Starts, loads and reads one contestant.
 pub fn sample(bench: &Bench, case: Case, contestant: Contestant) -> Outcome<Sample> {
-    let started = bench.start_contestant(case, contestant)?;
+    if case.shape().pace == Pace::Idle {
+        return idle::sample(bench, case, contestant);
+    }
+    let started = bench.start_contestant(contestant, case.shape().over_tls)?;
     let pids = &started.pids;
     let plan = bench.plan(case, started.target);
     match plan.pace {
-        Pace::Idle => {
-            let pass = bench.pass(&plan, pids)?;
-            Ok(Sample { figures: idle_figures(&plan, &pass), checks: pass.checks() })
-        }
-        Pace::Open { requests_a_second, transfers } if transfers > 0 => {
-            let pace = Pace::Open { requests_a_second, transfers: 0 };
-            let alone = bench.pass(&Plan { pace, ..bench.plan(case, started.target) }, pids)?;
+        Pace::Open { requests_a_second, transfers } if transfers != Transfers::NONE => {
+            let pace = Pace::Open { requests_a_second, transfers: Transfers::NONE };
+            let mut alone = bench.pass(&Plan { pace, ..bench.plan(case, started.target) }, pids)?;
             let beside = bench.pass(&plan, pids)?;
-            let p99 = [&alone, &beside].map(|pass| pass.load.latencies.micros_at(990));
-            let figures = vec![
-                (cases::P99_ADDED, p99[1] - p99[0]),
-                ("p99 without µs", p99[0]),
-                ("p99 beside µs", p99[1]),
-                ("p50 without µs", alone.load.latencies.micros_at(500)),
-                ("p50 beside µs", beside.load.latencies.micros_at(500)),
-                ("requests/s beside", beside.load.window_answers as f64 / beside.load.window.as_secs_f64()),
-            ];
-            if let Some(problem) = alone.checks().problem() {
-                return Err(format!("without transfers: {problem}").into());
-            }
-            Ok(Sample { figures, checks: beside.checks() })
+            let figures = beside_figures(&alone.load, &beside.load);
+            alone.checks += beside.checks;
+            Ok(Sample { figures, checks: alone.checks })
         }
         _ => {
             let pass = bench.pass(&plan, pids)?;
-            Ok(Sample { figures: busy_figures(case, &plan, &pass), checks: pass.checks() })
+            Ok(Sample { figures: busy_figures(case, &plan, &pass), checks: pass.checks })
         }
     }
 }
 
 /// System calls for a request, in a pass of their own: the tracepoint costs CPU.
 pub fn syscalls(bench: &Bench, case: Case, contestant: Contestant) -> Outcome<f64> {
-    let started = bench.start_contestant(case, contestant)?;
+    let started = bench.start_contestant(contestant, case.shape().over_tls)?;
     let mut counter = Syscalls::of(&started.pids)?;
     let mut counts = Vec::new();
     let plan = Plan { window: Duration::from_secs(1), ..bench.plan(case, started.target) };
     let load = load::run(&plan, &mut |_| {
         counts.push(counter.count()?);
-        Ok(())
+        Ok(ControlFlow::Continue(()))
     })?;
     match counts[..] {
         [begin, .., end] if load.window_answers > 0 => Ok((end - begin) as f64 / load.window_answers as f64),
@@ -206,17 +214,13 @@ pub fn syscalls(bench: &Bench, case: Case, contestant: Contestant) -> Outcome<f6
 }
 
 impl Pass {
-    fn checks(&self) -> Checks {
-        Checks { counts: self.load.counts.clone(), upstream: self.upstream }
-    }
-
     fn edge(&self, wanted: Edge) -> (Reading, ProcessorTime) {
         let found = self.edges.iter().find(|(edge, ..)| *edge == wanted);
         found.map(|(_, reading, time)| (*reading, *time)).expect("every pace calls its edges")
     }
 }
 
-const MIB: f64 = 1024.0 * 1024.0;
+pub const MIB: f64 = 1024.0 * 1024.0;
 
 fn busy_figures(case: Case, plan: &Plan, pass: &Pass) -> Vec<(&'static str, f64)> {
     let ((begin, begin_time), (end, end_time)) = (pass.edge(Edge::Begin), pass.edge(Edge::End));
@@ -229,6 +233,7 @@ fn busy_figures(case: Case, plan: &Plan, pass: &Pass) -> Vec<(&'static str, f64)
         (cases::CPU_PER_REQUEST, cpu_ns / 1e3 / answers),
         ("requests/s", answers / seconds),
         (cases::P50, load.latencies.micros_at(500)),
+        (cases::P90, load.latencies.micros_at(900)),
         (cases::P99, load.latencies.micros_at(990)),
         ("own core busy %", busy),
         ("other work on it %", (core_busy - busy).max(0.0)),
@@ -243,16 +248,17 @@ fn busy_figures(case: Case, plan: &Plan, pass: &Pass) -> Vec<(&'static str, f64)
     figures
 }
 
-fn idle_figures(plan: &Plan, pass: &Pass) -> Vec<(&'static str, f64)> {
-    let ((before, _), (silence, _), (after, _)) =
-        (pass.edge(Edge::Begin), pass.edge(Edge::Silence), pass.edge(Edge::End));
-    let grown =
-        |reading: Reading| (reading.rss_bytes as f64 - before.rss_bytes as f64) / 1024.0 / plan.connections as f64;
+/// Of the small requests; the transfers' own figure shows that they ran.
+fn beside_figures(alone: &Load, beside: &Load) -> Vec<(&'static str, f64)> {
+    let p99 = [alone, beside].map(|load| load.latencies.micros_at(990));
+    let seconds = beside.window.as_secs_f64();
     vec![
-        (cases::RSS_PER_CONNECTION, grown(after)),
-        ("the same before the silence", grown(silence)),
-        (cases::RSS_BEFORE, before.rss_bytes as f64 / MIB),
-        ("CPU ms in the silence", (after.cpu_ns - silence.cpu_ns) as f64 / 1e6),
-        ("voluntary switches in it", (after.voluntary_switches - silence.voluntary_switches) as f64),
+        (cases::P99_ADDED, p99[1] - p99[0]),
+        ("p99 without µs", p99[0]),
+        ("p99 beside µs", p99[1]),
+        ("p50 without µs", alone.latencies.micros_at(500)),
+        ("p50 beside µs", beside.latencies.micros_at(500)),
+        ("requests/s beside", beside.window_answers as f64 / seconds),
+        ("transfers GB/s", beside.transfer_bytes as f64 / seconds / 1e9),
     ]
 }

@@ -4,7 +4,7 @@
 
 use std::fmt::Write;
 
-use crate::cases::{Case, Compared, Goal};
+use crate::cases::{self, Case, Compared, Goal};
 use crate::contestants::Contestant;
 use crate::measure::Sample;
 use crate::stats::{self, Spread};
@@ -32,6 +32,17 @@ pub enum RowOutcome {
 }
 
 impl CaseResult {
+    /// Latencies of a case in which the direct way takes part also stand as what each contestant added to it in that round.
+    pub fn new(case: Case, mut rows: Vec<Row>) -> Self {
+        if case.lead() == cases::P50
+            && let Some(direct) = rows.iter().find(|row| row.contestant == Contestant::Direct)
+        {
+            let direct = direct.by_round(cases::P50);
+            rows.iter_mut().for_each(|row| row.add_differences(cases::P50, &direct, cases::P50_ADDED));
+        }
+        Self { case, rows }
+    }
+
     /// What was not right: failures and counts that do not agree.
     pub fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
@@ -144,6 +155,17 @@ impl Row {
         self.rounds().iter().flatten()
     }
 
+    /// Gives each round the figure `added` behind its first one: `figure` less what `under` has in that round.
+    fn add_differences(&mut self, figure: &str, under: &[Option<f64>], added: &'static str) {
+        let ours = self.by_round(figure);
+        let RowOutcome::Ran { rounds, .. } = &mut self.outcome else { return };
+        for ((round, ours), under) in rounds.iter_mut().zip(ours).zip(under) {
+            if let (Ok(sample), Some(ours), Some(under)) = (round, ours, under) {
+                sample.figures.insert(1, (added, ours - under));
+            }
+        }
+    }
+
     fn by_round(&self, figure: &str) -> Vec<Option<f64>> {
         let value = |sample: &Sample| sample.figures.iter().find(|(name, _)| *name == figure).map(|(_, value)| *value);
         self.rounds().iter().map(|round| round.as_ref().ok().and_then(value)).collect()
@@ -211,7 +233,6 @@ pub fn problems_markdown(problems: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cases;
     use crate::load::Counts;
     use crate::measure::Checks;
 
@@ -232,11 +253,28 @@ mod tests {
     fn missing_contestant_says_how_to_have_it_and_its_goal_that_it_was_not_measured() {
         let missing = Row { contestant: Contestant::Envoy, outcome: RowOutcome::Missing("`just envoy`".to_string()) };
         let rows = vec![ran(Contestant::Epoll, vec![sample(cases::CPU_PER_REQUEST, 150.0)]), missing];
-        let lines = lines(&CaseResult { case: Case::Handshake, rows });
+        let lines = lines(&CaseResult::new(Case::Handshake, rows));
         assert!(lines.iter().any(|line| line.starts_with("| Envoy | **missing**: `just envoy` |")), "{lines:#?}");
         let goal = "| Slipstream, epoll: CPU µs/request / Envoy | **not measured** | at most 1 |";
         assert!(lines.iter().any(|line| line == goal), "{lines:#?}");
         assert!(!lines.iter().any(|line| line.contains("io_uring")), "who took no part has no goal: {lines:#?}");
+    }
+
+    #[test]
+    fn added_latency_is_the_difference_to_the_direct_way_in_each_round() {
+        let rows = vec![
+            ran(Contestant::Epoll, [150.0, 280.0, 190.0].map(|value| sample(cases::P50, value)).into()),
+            ran(Contestant::Floor, vec![sample(cases::P50, 140.0), sample(cases::P50, 260.0), Err("gone".to_string())]),
+            ran(Contestant::Direct, [100.0, 200.0, 120.0].map(|value| sample(cases::P50, value)).into()),
+        ];
+        let result = CaseResult::new(Case::Pace, rows);
+        let added = |n: usize| result.rows[n].by_round(cases::P50_ADDED);
+        assert_eq!(added(0), [Some(50.0), Some(80.0), Some(70.0)]);
+        assert_eq!(added(1), [Some(40.0), Some(60.0), None]);
+        assert_eq!(added(2), [Some(0.0); 3]);
+        let goal = "| Slipstream, epoll: p50 µs − floor | 15.0 (10.0–20.0) | at most 15 |";
+        assert!(lines(&result).iter().any(|line| line == goal), "{:#?}", lines(&result));
+        assert_eq!(result.problems(), ["pace, floor, round 3: gone"]);
     }
 
     #[test]
@@ -245,8 +283,7 @@ mod tests {
         if let Ok(sample) = &mut short {
             sample.checks.counts.answers = 9;
         }
-        let rows = vec![ran(Contestant::Nginx, vec![sample(cases::P50, 1.0), short])];
-        let result = CaseResult { case: Case::Beside, rows };
+        let result = CaseResult::new(Case::Beside, vec![ran(Contestant::Nginx, vec![sample(cases::P50, 1.0), short])]);
         let problems = result.problems();
         assert!(problems.len() == 1 && problems[0].starts_with("beside, nginx, round 2: 10 requests, 9 answers"));
     }

@@ -19,6 +19,7 @@ pub struct Connection {
     answer: Answer,
     due: Instant,
     waiting: bool,
+    received_bytes: u64,
     handshake_checked: bool,
 }
 
@@ -37,6 +38,7 @@ impl Connection {
             answer: Answer::default(),
             due: Instant::now(),
             waiting: false,
+            received_bytes: 0,
             handshake_checked: false,
         })
     }
@@ -51,6 +53,10 @@ impl Connection {
 
     pub fn is_waiting(&self) -> bool {
         self.waiting
+    }
+
+    pub fn received_bytes(&self) -> u64 {
+        self.received_bytes
     }
 
     /// Sends the next request. A socket that cannot take a hundred bytes is an error: nothing else is in flight on it.
@@ -78,6 +84,7 @@ impl Connection {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
             Err(error) => return Err(error),
         };
+        self.received_bytes += count as u64;
         let bytes = &scratch[..count];
         let verdict = if self.tls.is_some() { self.take_records(bytes)? } else { self.feed(bytes)? };
         if verdict.is_some() {

@@ -45,10 +45,10 @@ fn pass(path: &Path, over_tls: bool, body_bytes: u64, connections: usize, pace: 
     let mut edges = Vec::new();
     let load = run(&plan, &mut |edge| {
         edges.push(edge);
-        Ok(())
+        Ok(ControlFlow::Continue(()))
     })
     .expect("a pass");
-    edges.retain(|edge| *edge != Edge::Silence);
+    edges.retain(|edge| !matches!(edge, Edge::Silence(_)));
     assert_eq!(edges, [Edge::Begin, Edge::End]);
     let counts = &load.counts;
     let upstream = crate::probe::answered(path.origin).expect("the origin counts") - before;
@@ -78,14 +78,25 @@ fn new_connection_for_each_request_gets_every_answer_plain_and_over_tls() {
 }
 
 #[test]
-fn open_loop_keeps_its_rate_beside_unending_transfers() {
+fn open_loop_keeps_its_rate_beside_transfers_without_pause() {
     let path = path();
-    for transfers in [0, 2] {
+    for connections in [0, 2] {
+        let transfers = Transfers { connections, body_bytes: 1_000_000_000_000 };
         let load = pass(&path, false, 1024, 4, Pace::Open { requests_a_second: 1000, transfers });
-        assert_eq!(load.counts.abandoned, transfers as u64);
+        assert_eq!(load.counts.abandoned, connections as u64);
+        assert_eq!(load.transfer_bytes > 0, connections > 0);
         // 120 ms at 1,000 a second; the window itself may end late on a busy machine, so only a closed loop's thousands are ruled out.
         assert!((1..=500).contains(&load.counts.answers), "{} answers", load.counts.answers);
     }
+}
+
+#[test]
+fn transfer_that_ends_is_followed_by_the_next_and_is_no_answer_of_the_window() {
+    let transfers = Transfers { connections: 1, body_bytes: 10_000 };
+    let load = pass(&path(), false, 1024, 2, Pace::Open { requests_a_second: 100, transfers });
+    let (whole, small) = (load.counts.answers - load.window_answers, load.window_answers);
+    assert!(whole > 5, "{whole} transfers in 120 ms");
+    assert!((1..=50).contains(&small), "{small} small answers at 100 a second");
 }
 
 #[test]
@@ -94,6 +105,29 @@ fn idle_connections_send_one_request_each() {
     for over_tls in [false, true] {
         assert_eq!(pass(&path, over_tls, 1024, 40, Pace::Idle).counts.requests, 40);
     }
+}
+
+#[test]
+fn silence_begins_with_every_answer_in_and_ends_when_the_caller_has_seen_enough() {
+    let (path, mut told) = (path(), Vec::new());
+    let plan = Plan {
+        target: path.plain,
+        tls: None,
+        body_bytes: 1024,
+        connections: 40,
+        pace: Pace::Idle,
+        warm_up: Duration::ZERO,
+        window: Duration::from_secs(3600),
+    };
+    let load = run(&plan, &mut |edge| {
+        let Edge::Silence(at) = edge else { return Ok(ControlFlow::Continue(())) };
+        told.push((at, crate::probe::answered(path.origin)?));
+        Ok(if told.len() == 3 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+    })
+    .expect("a pass");
+    assert_eq!((load.counts.answers, load.counts.errors), (40, 0));
+    assert!(told.iter().all(|(_, answered)| *answered == 40), "{told:?}");
+    assert!(told.is_sorted_by(|a, b| a.0 < b.0), "{told:?}");
 }
 
 #[test]
@@ -109,6 +143,6 @@ fn connection_that_the_other_side_closes_is_an_error() {
         warm_up: Duration::ZERO,
         window: Duration::from_secs(5),
     };
-    let load = run(&plan, &mut |_| Ok(())).expect("a pass");
+    let load = run(&plan, &mut |_| Ok(ControlFlow::Continue(()))).expect("a pass");
     assert_eq!((load.counts.errors, load.counts.answers), (1, 0));
 }
