@@ -8,8 +8,8 @@ check:
 demo:
     cargo run --release -p slipstream-proxy -- demo
 
-# CPU for a request beside nginx, HAProxy and the floor: about four minutes. Takes the arguments of slipstream-compare.
-bench *arguments:
+# CPU, memory and latency beside nginx, HAProxy, Envoy and the floor: half an hour for all goals. Or name cases: `just bench h1 --rounds 3`.
+bench *arguments="h1 tls handshake pace beside idle":
     cargo build --release -p slipstream-proxy
     cargo run --release -p slipstream-compare -- {{arguments}}
 

@@ -1,4 +1,4 @@
-//! `slipstream-compare`: CPU for a request, side by side with nginx, HAProxy and a forwarder that parses nothing.
+//! `slipstream-compare`: CPU, memory and latency side by side with nginx, HAProxy, Envoy and a forwarder that parses nothing.
 //!
 //! In: programs to compare. Out: Markdown with a table for each case, its command, machine and spread. The path that is measured
 //! is in README.md. Timings are reported, never judged; a wrong answer, or a request that the origin did not see, fails the run.
@@ -35,7 +35,9 @@ use compare::Options;
 use load::Outcome;
 
 #[derive(Parser)]
-#[command(about = "CPU for a request, side by side with nginx, HAProxy and a forwarder that parses nothing")]
+#[command(
+    about = "CPU, memory and latency side by side with nginx, HAProxy, Envoy and a forwarder that parses nothing"
+)]
 #[command(args_conflicts_with_subcommands = true)]
 struct Cli {
     #[command(subcommand)]
