@@ -103,7 +103,7 @@ pub fn hold(bytes: usize) {
 pub fn let_go(bytes: usize) {
     with(|share| {
         share.held.set(share.held.get().saturating_sub(bytes));
-        if share.leased.get() - share.held.get() > 2 * STEP_BYTES {
+        if share.leased.get().saturating_sub(share.held.get()) > 2 * STEP_BYTES {
             share.settle();
         }
     });

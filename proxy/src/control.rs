@@ -96,9 +96,10 @@ pub fn spawn(settings: ControlSettings) -> io::Result<Control> {
 
 /// Tells the budget what the kernel holds for our sockets.
 async fn watch_kernel_memory(stat: PathBuf, budget: Arc<Budget>) {
+    let mut times = tokio::time::interval(KERNEL_MEMORY_EVERY);
     loop {
+        times.tick().await;
         budget.set_kernel_bytes(kernel_bytes(&stat).unwrap_or(0));
-        tokio::time::sleep(KERNEL_MEMORY_EVERY).await;
     }
 }
 

@@ -86,8 +86,9 @@ pub(super) struct Half {
     due: Cell<Tick>,
     timer: Cell<Timer>,
     expired: Cell<Option<Timer>>,
-    /// The wheel's entry and when it fires. It may fire early, see [`Reactor::arm`].
-    entry: Cell<Option<(EntryId, u64)>>,
+    /// The wheel's entry, and when it fires. It may fire early, see [`Reactor::arm`].
+    entry: Cell<Option<EntryId>>,
+    fires_ms: Cell<u64>,
 }
 
 impl Half {
@@ -99,6 +100,7 @@ impl Half {
             timer: Cell::new(Timer::StreamIdle),
             expired: Cell::new(None),
             entry: Cell::new(None),
+            fires_ms: Cell::new(u64::MAX),
         }
     }
 
@@ -271,7 +273,7 @@ impl Reactor {
         let mut wheel = self.wheel.borrow_mut();
         for half in [&slot.read, &slot.write] {
             half.waker.set(None);
-            if let Some((entry, _)) = half.entry.take() {
+            if let Some(entry) = half.entry.take() {
                 wheel.remove(entry);
             }
         }
@@ -316,7 +318,7 @@ impl Reactor {
         self.slots.borrow_mut().try_remove(slot.key as usize);
         let mut wheel = self.wheel.borrow_mut();
         for half in [&slot.read, &slot.write] {
-            if let Some((entry, _)) = half.entry.take() {
+            if let Some(entry) = half.entry.take() {
                 wheel.remove(entry);
             }
         }
@@ -331,7 +333,8 @@ impl Reactor {
         half.expired.set(None);
         half.due.set(deadline.at);
         half.timer.set(deadline.timer);
-        if half.entry.get().is_some_and(|(_, fires)| fires <= deadline.at.0) || deadline.at == Tick::NEVER {
+        let fires_early_enough = half.entry.get().is_some() && half.fires_ms.get() <= deadline.at.0;
+        if fires_early_enough || deadline.at == Tick::NEVER {
             return;
         }
         self.enter(slot, direction, deadline.at.0);
@@ -340,10 +343,11 @@ impl Reactor {
     fn enter(&self, slot: &Rc<Slot>, direction: Direction, at_ms: u64) {
         let half = slot.half(direction);
         let mut wheel = self.wheel.borrow_mut();
-        if let Some((entry, _)) = half.entry.take() {
+        if let Some(entry) = half.entry.take() {
             wheel.remove(entry);
         }
-        half.entry.set(Some((wheel.insert(at_ms, (slot.clone(), direction)), at_ms)));
+        half.entry.set(Some(wheel.insert(at_ms, (slot.clone(), direction))));
+        half.fires_ms.set(at_ms);
         drop(wheel);
         self.set_timer();
     }

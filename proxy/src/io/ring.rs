@@ -27,8 +27,8 @@ pub(super) struct Ring {
     reading: RefCell<Option<Pin<Box<dyn Reading>>>>,
     canceller: Cell<Option<Canceller>>,
     is_cancelling: Cell<bool>,
-    /// The outcome of a read, put back.
-    kept: Cell<Option<Outcome<Buf>>>,
+    /// The outcome of a read, put back. Boxed: it is rare.
+    kept: Cell<Option<Box<Outcome<Buf>>>>,
 }
 
 impl Ring {
@@ -73,7 +73,7 @@ impl Ring {
     /// The outcome of the read that is under way.
     pub fn poll_read(&self, cx: &mut Context<'_>) -> Poll<Outcome<Buf>> {
         if let Some(kept) = self.kept.take() {
-            return Poll::Ready(kept);
+            return Poll::Ready(*kept);
         }
         let mut reading = self.reading.borrow_mut();
         let read = reading.as_mut().expect("polled only while a read is under way").as_mut();
@@ -92,7 +92,7 @@ impl Ring {
 
     /// Puts an outcome back for the next who asks.
     pub fn keep(&self, outcome: Outcome<Buf>) {
-        self.kept.set(Some(outcome));
+        self.kept.set(Some(Box::new(outcome)));
     }
 
     /// Asks the kernel to end the read. Its outcome still comes: [`is_cancelled`], or what had come before.

@@ -4,6 +4,8 @@
 //! removing and the search for the next occupied slot are constant time. An entry never fires early; it fires at most one tick late, and on
 //! a coarse level it first moves down.
 
+use std::num::NonZeroU32;
+
 /// Width of the finest slot. Timeouts are from milliseconds to hours; five milliseconds is below what a person or a test can tell.
 pub const TICK_MS: u64 = 5;
 
@@ -13,7 +15,17 @@ const NONE: u32 = u32::MAX;
 
 /// Names an entry until it fires or is removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct EntryId(u32);
+pub struct EntryId(NonZeroU32);
+
+impl EntryId {
+    fn of(key: u32) -> EntryId {
+        EntryId(NonZeroU32::MIN.saturating_add(key))
+    }
+
+    fn key(self) -> u32 {
+        self.0.get() - 1
+    }
+}
 
 #[derive(Debug)]
 struct Entry<T> {
@@ -55,12 +67,12 @@ impl<T> Wheel<T> {
         let due_tick = due_ms.div_ceil(TICK_MS).max(self.done_tick + 1);
         let key = self.entries.insert(Entry { due_tick, level: 0, slot: 0, prev: NONE, next: NONE, value }) as u32;
         self.link(key);
-        EntryId(key)
+        EntryId::of(key)
     }
 
     pub fn remove(&mut self, id: EntryId) -> T {
-        self.unlink(id.0);
-        self.entries.remove(id.0 as usize).value
+        self.unlink(id.key());
+        self.entries.remove(id.key() as usize).value
     }
 
     /// When `advance` should be called next, in milliseconds: not later than the first due entry, and earlier where one must move down a level.

@@ -10,10 +10,7 @@ use crate::io::{Deadline, IoError, SentNow, Stream};
 use crate::telemetry::WorkerCounters;
 use crate::timeouts::Timer;
 use crate::transport::Transport;
-use crate::upstream::Started;
-
-/// Pieces moved before the other tasks of the worker have their turn.
-const PIECES_IN_A_ROW: u32 = 16;
+use crate::upstream::{BYTES_COUNTED_MIN, BYTES_IN_A_ROW, Started};
 
 /// How the body reaches the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,7 +106,7 @@ impl Download<'_> {
     }
 
     async fn move_all(&mut self, seen: &mut bool) -> Result<Ended, Fault> {
-        let mut pieces = 0;
+        let mut in_a_row = 0;
         loop {
             let begun = match self.progress.begun.take() {
                 Some(begun) => begun,
@@ -119,11 +116,13 @@ impl Download<'_> {
             if self.body.is_over() {
                 return Ok(self.whole());
             }
-            pieces += 1;
-            if pieces % PIECES_IN_A_ROW == 0 {
+            if in_a_row >= BYTES_IN_A_ROW {
+                in_a_row = 0;
                 self.from.reactor().yield_now().await;
             }
-            if self.read().await? == 0 {
+            let came = self.read().await?;
+            in_a_row += came.max(BYTES_COUNTED_MIN);
+            if came == 0 {
                 if self.body != Body::UntilClose {
                     return Err(broken_off());
                 }

@@ -17,6 +17,13 @@ use crate::h1::{self, HeadLimits, ResponseHead};
 use crate::http::{Fields, Method};
 use crate::io::{Deadline, IoError, Stream};
 
+/// Bytes moved before the other tasks of the worker have their turn: a tenth of a millisecond's work, so that a few transfers that never pause
+/// cost a small request beside them less than one.
+const BYTES_IN_A_ROW: usize = 256 * 1024;
+
+/// What a piece counts for at least: many small ones cost as much as a large one.
+const BYTES_COUNTED_MIN: usize = 16 * 1024;
+
 /// How far something came without a wait.
 pub(crate) enum Started<Done, Rest> {
     Done(Done),

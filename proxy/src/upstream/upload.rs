@@ -13,10 +13,7 @@ use crate::leave::{Leave, Unused};
 use crate::telemetry::WorkerCounters;
 use crate::timeouts::Timer;
 use crate::transport::Transport;
-use crate::upstream::Started;
-
-/// Pieces moved before the other tasks of the worker have their turn.
-const PIECES_IN_A_ROW: u32 = 16;
+use crate::upstream::{BYTES_COUNTED_MIN, BYTES_IN_A_ROW, Started};
 
 /// A request to send: what is in memory, and where the rest comes from.
 pub(crate) struct Upload<'a> {
@@ -87,7 +84,7 @@ impl Upload<'_> {
         if let Err(error) = outcome {
             return stopped(error);
         }
-        let mut pieces = 0;
+        let mut in_a_row = 0;
         while !self.body.is_over() {
             if let Err(fault) = self.read().await {
                 return UploadEnd::Failed(fault);
@@ -114,8 +111,9 @@ impl Upload<'_> {
             if let Err(error) = outcome {
                 return stopped(error);
             }
-            pieces += 1;
-            if pieces % PIECES_IN_A_ROW == 0 {
+            in_a_row += piece.consumed.max(BYTES_COUNTED_MIN);
+            if in_a_row >= BYTES_IN_A_ROW {
+                in_a_row = 0;
                 self.to.reactor().yield_now().await;
             }
         }
