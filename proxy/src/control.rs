@@ -22,6 +22,7 @@ use tokio::sync::{Notify, oneshot};
 use crate::admin;
 use crate::budget::Budget;
 use crate::config::{Snapshot, kernel_bytes};
+use crate::limits::Permits;
 use crate::telemetry::WorkerCounters;
 use crate::tls::Certificates;
 pub use certificates::Reloads;
@@ -36,6 +37,7 @@ pub struct ControlSettings {
     pub admin: Option<TcpListener>,
     /// One for each worker.
     pub counters: Vec<Arc<WorkerCounters>>,
+    pub permits: Arc<Permits>,
     pub snapshot: Arc<ArcSwap<Snapshot>>,
     pub driver: Driver,
     /// Of each TLS listener.
@@ -78,6 +80,7 @@ pub fn spawn(settings: ControlSettings) -> io::Result<Control> {
         let listener = tokio::net::TcpListener::from_std(listener)?;
         let proxy = admin::Proxy {
             counters: settings.counters,
+            permits: settings.permits,
             snapshot: settings.snapshot,
             driver: settings.driver,
             certificates: settings.certificates,

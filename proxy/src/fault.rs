@@ -42,11 +42,13 @@ pub enum Kind {
     Resources,
     /// The worker of this request panicked in it.
     Internal,
+    /// As many requests are in flight as `concurrency.limit` allows, and no more may wait.
+    OverLimit,
 }
 
 impl Kind {
     /// How many series the metric has: one for each kind, timers counted once here and by name in their own metric.
-    pub const COUNT: usize = 15;
+    pub const COUNT: usize = 16;
 
     /// Position in the metric's array, and the label's value.
     pub fn index(self) -> usize {
@@ -66,6 +68,7 @@ impl Kind {
             Kind::TimedOut(_) => 12,
             Kind::Resources => 13,
             Kind::Internal => 14,
+            Kind::OverLimit => 15,
         }
     }
 
@@ -86,7 +89,24 @@ impl Kind {
         "timed_out",
         "resources",
         "internal",
+        "limit",
     ];
+}
+
+/// Why a request is refused that nothing is wrong with. Order is that of the metric's series.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shed {
+    /// The limit of requests in flight is reached and the queue is full.
+    Limit,
+    /// It waited in the queue for as long as a request may.
+    Queue,
+    /// There is no memory for it.
+    Memory,
+}
+
+impl Shed {
+    /// Label values in the order of the kinds.
+    pub const LABELS: [&'static str; 3] = ["limit", "queue", "memory"];
 }
 
 impl Fault {
@@ -110,7 +130,7 @@ impl Fault {
                 | Timer::StreamIdle
                 | Timer::MaxConnectionAge => 504,
             },
-            Kind::Resources => 503,
+            Kind::Resources | Kind::OverLimit => 503,
             Kind::Internal => 500,
         }
     }
@@ -137,7 +157,7 @@ impl Fault {
                 Timer::Queue => "connection_limit_reached",
                 Timer::ConnectionIdle | Timer::MaxConnectionAge => "connection_terminated",
             },
-            Kind::Resources => "connection_limit_reached",
+            Kind::Resources | Kind::OverLimit => "connection_limit_reached",
             Kind::Internal => "proxy_internal_error",
         }
     }
@@ -147,6 +167,15 @@ impl Fault {
         match self.kind {
             Kind::TimedOut(timer) => timer.name(),
             kind => Kind::LABELS[kind.index()],
+        }
+    }
+
+    /// Why the request was shed, if it was: there was too much, and it may be tried again.
+    pub fn shed(&self) -> Option<Shed> {
+        match self.kind {
+            Kind::OverLimit => Some(Shed::Limit),
+            Kind::TimedOut(Timer::Queue) => Some(Shed::Queue),
+            _ => None,
         }
     }
 
@@ -167,7 +196,9 @@ impl Fault {
                 timer,
                 Timer::RequestHeaders | Timer::RequestBodyIdle | Timer::TlsHandshake | Timer::ConnectionIdle
             ),
-            Kind::ConnectFailed | Kind::UpstreamClosed | Kind::UpstreamGarbage | Kind::Resources => false,
+            Kind::ConnectFailed | Kind::UpstreamClosed | Kind::UpstreamGarbage | Kind::Resources | Kind::OverLimit => {
+                false
+            }
         }
     }
 }

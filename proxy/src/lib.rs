@@ -15,6 +15,7 @@ mod h1;
 mod http;
 mod io;
 mod leave;
+mod limits;
 mod listen;
 pub mod log;
 mod pool;

@@ -1,6 +1,8 @@
 //! The spine: all control flow of a request, top to bottom. Rooms below it decide or transform; none calls another sideways.
 //!
-//! `listen > downstream > serve { route > deadline > ask > attempt (pool, upload, head) > answer } > downstream`
+//! `listen > downstream > serve { route > deadline > ask > admit > attempt (pool, upload, head) > answer } > downstream`
+
+mod admit;
 
 use std::cell::Cell;
 use std::pin::pin;
@@ -8,7 +10,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::buf::Buf;
-use crate::config::{RoutePolicy, Snapshot};
+use crate::config::{RoutePolicy, Snapshot, Timeouts};
 use crate::downstream::{Downstream, Next};
 use crate::fault::{Fault, Kind};
 use crate::h1::{self, Ask, Body, Keep, Persist, RequestHead, ResponseHead};
@@ -23,6 +25,7 @@ use crate::timeouts::Timer;
 use crate::transport::Transport;
 use crate::upstream::{Alongside, Download, Encode, Ended, Progress, Started, Upload, UploadEnd, read_head, refused};
 use crate::worker::Worker;
+use admit::Admitted;
 
 /// A request is kept for a replay up to this size, head and body.
 const REPLAY_BYTES_MAX: usize = 64 * 1024;
@@ -58,8 +61,7 @@ pub(crate) async fn connection(
             Ok(Next::Over) => After::Close,
             Err(fault) => {
                 worker.counters.failed(fault);
-                answer_fault(worker, &mut downstream, fault, None, Persist::Close, snapshot.policy.timeouts.stream_idle)
-                    .await
+                answer_fault(worker, &mut downstream, fault, None, Persist::Close, &snapshot.policy.timeouts).await
             }
         };
         match after {
@@ -117,7 +119,7 @@ async fn serve(
             if matches!(fault.kind, Kind::ClientGone) {
                 return After::Close;
             }
-            answer_fault(worker, downstream, fault, Some(head.method), persist, policy.timeouts.stream_idle).await
+            answer_fault(worker, downstream, fault, Some(head.method), persist, &policy.timeouts).await
         }
     }
 }
@@ -150,6 +152,15 @@ impl Exchange<'_> {
         let mut asked = self.ask(downstream)?;
         let whole = asked.body.is_over() && asked.out.len() <= REPLAY_BYTES_MAX;
         let replay = if whole && self.head.method.is_idempotent() { Replay::Possible } else { Replay::Impossible };
+        // Before anything waits for the app, and before more of the body is read. It ends after the lease, so that who comes next finds that warm.
+        let mut admitted = match self.admit().await {
+            Ok(admitted) => admitted,
+            Err(fault) => {
+                downstream.incoming = asked.incoming;
+                self.at_head.set(asked.body.is_over());
+                return Err(fault);
+            }
+        };
         let pool = &self.listening.pool;
         let mut warm = pool.warm(replay, self.ages());
         loop {
@@ -165,7 +176,7 @@ impl Exchange<'_> {
                 },
             };
             // Pinned where it is made: `await` alone would move it twice, all of its 2 KiB.
-            match pin!(self.attempt(downstream, &lease, asked, replay)).await? {
+            match pin!(self.attempt(downstream, &lease, asked, replay, &mut admitted)).await? {
                 Attempt::Answered(after) => return Ok(after),
                 Attempt::Stale(again) => {
                     self.worker.counters.upstream_replays.add(1);
@@ -233,6 +244,7 @@ impl Exchange<'_> {
         lease: &Lease,
         asked: Asked,
         replay: Replay,
+        admitted: &mut Admitted<'_>,
     ) -> Result<Attempt, Fault> {
         let Self { worker, policy, head, .. } = self;
         let Downstream { transport, fields, incoming, .. } = downstream;
@@ -310,6 +322,7 @@ impl Exchange<'_> {
         };
 
         waits_for_head.set(false);
+        self.release_early(admitted, buf.filled(), fields);
         let encode = self.encode(&answer);
         let until_close = encode == Encode::Unchunked || (encode == Encode::AsIs && answer.body == Body::UntilClose);
         // A body that is still on its way when the answer begins may never be wanted whole: the connection ends with the answer.
@@ -404,15 +417,16 @@ async fn answer_fault(
     fault: Fault,
     method: Option<Method>,
     persist: Persist,
-    write_wait: Duration,
+    timeouts: &Timeouts,
 ) -> After {
     if fault.kind == Kind::ClientGone {
         return After::Close;
     }
     worker.counters.answered(fault.status());
     let mut out = Buf::head();
-    reply::fault(&mut out, fault, method, persist, &worker.name, &worker.date());
-    send_answer(downstream, out, persist, write_wait).await
+    let retry_after_s = fault.shed().map(|_| admit::retry_after_s(timeouts));
+    reply::fault(&mut out, fault, method, persist, retry_after_s, &worker.name, &worker.date());
+    send_answer(downstream, out, persist, timeouts.stream_idle).await
 }
 
 async fn send_answer(downstream: &mut Downstream, out: Buf, persist: Persist, write_wait: Duration) -> After {

@@ -17,6 +17,7 @@ use crate::control::{self, Control, ControlSettings, Stop};
 use crate::io::{
     Driver, DriverError, Listener, Runtime, bind, map_memory_from, pin_to_nth_cpu, raise_descriptor_limit,
 };
+use crate::limits::Permits;
 use crate::listen::{self, Listening, Lot, Places};
 use crate::pool::Pool;
 use crate::telemetry::WorkerCounters;
@@ -34,10 +35,19 @@ pub struct Running {
     pub control: Control,
     /// The driver in use, and why.
     pub driver: (&'static str, &'static str),
+    snapshot: Arc<ArcSwap<Snapshot>>,
+    permits: Arc<Permits>,
     workers: Vec<JoinHandle<()>>,
 }
 
 impl Running {
+    /// Puts `snapshot` in force: the next request is judged by it, and a larger `concurrency.limit` lets in who waits.
+    pub fn publish(&self, snapshot: Arc<Snapshot>) {
+        let limit = snapshot.policy.concurrency.limit;
+        self.snapshot.store(snapshot);
+        self.permits.set_limit(limit);
+    }
+
     /// Asks the proxy to end and waits until it has: requests in flight are finished.
     pub fn stop(self) {
         self.control.stop().ask();
@@ -135,12 +145,14 @@ pub fn start(settings: Settings) -> Result<Running, StartError> {
     };
 
     let snapshot = Arc::new(ArcSwap::new(settings.snapshot.clone()));
+    let permits = Arc::new(Permits::new(settings.snapshot.policy.concurrency.limit));
     let counters: Vec<Arc<WorkerCounters>> = (0..settings.workers).map(|_| Arc::default()).collect();
     let budget = Budget::new(settings.memory.budget_bytes);
     let (ready, stop) = (Arc::new(AtomicBool::new(false)), Arc::new(Stop::default()));
     let control = control::spawn(ControlSettings {
         admin,
         counters: counters.clone(),
+        permits: permits.clone(),
         snapshot: snapshot.clone(),
         driver: control::Driver { name: driver.name(), reason: driver.reason.to_owned() },
         certificates,
@@ -166,6 +178,7 @@ pub fn start(settings: Settings) -> Result<Running, StartError> {
             snapshot: snapshot.clone(),
             places: places.clone(),
             budget: budget.clone(),
+            permits: permits.clone(),
             stop: stop.clone(),
             report: report.clone(),
         };
@@ -192,7 +205,7 @@ pub fn start(settings: Settings) -> Result<Running, StartError> {
     }
     ready.store(true, Ordering::Release);
     let driver = (driver.name(), driver.reason);
-    Ok(Running { listeners, admin: control.admin, counters, control, driver, workers })
+    Ok(Running { listeners, admin: control.admin, counters, control, driver, snapshot, permits, workers })
 }
 
 /// One socket for each worker: their own by SO_REUSEPORT, or where that cannot be had the same one shared.
@@ -221,6 +234,7 @@ struct Seed {
     snapshot: Arc<ArcSwap<Snapshot>>,
     places: Arc<Places>,
     budget: Arc<Budget>,
+    permits: Arc<Permits>,
     stop: Arc<Stop>,
     report: mpsc::Sender<io::Result<()>>,
 }
@@ -245,6 +259,7 @@ impl Seed {
                         tls: plan.tls,
                         pool: Pool::new(reactor.clone(), worker.counters.clone(), upstream.addresses),
                         lot: lot.clone(),
+                        permits: self.permits.clone(),
                         upstream_authority: upstream.authority,
                     });
                     pools.push(listening.pool.clone());

@@ -23,6 +23,7 @@ listeners: [{address: \"http://127.0.0.1:8080\", upstream: \"http://127.0.0.1:30
 policy:
   timeouts: {request: 15s}
   concurrency: {limit: 128}
+  upstream: {protocol: http2}
 ";
 
 #[test]
@@ -36,7 +37,7 @@ fn check_prints_what_holds_and_who_said_it() {
     says("policy.timeouts.request", "15s", "file");
     says("policy.timeouts.connect", "1s", "builtin");
     says("workers.count", "2", "flag");
-    assert_eq!(err, "warning: policy.concurrency.limit: accepted, not yet in force in this version\n");
+    assert_eq!(err, "warning: policy.upstream.protocol: accepted, not yet in force in this version\n");
 }
 
 #[test]

@@ -15,16 +15,12 @@ struct Gap {
 }
 
 const GAPS: &[Gap] = &[
-    Gap { field: "concurrency.limit", but: &["none"] },
-    Gap { field: "concurrency.queue", but: &[] },
-    Gap { field: "concurrency.mode", but: &[] },
-    Gap { field: "concurrency.longLived", but: &[] },
     Gap { field: "coalescing", but: &["off"] },
     Gap { field: "upstream.protocol", but: &["auto", "http1"] },
     Gap { field: "telemetry.serviceName", but: &[] },
 ];
 
-/// One line for each field that somebody set and this version does not act on: "policy.concurrency.limit: accepted, not yet in force in this version".
+/// One line for each field that somebody set and this version does not act on: "policy.halfClose: accepted, not yet in force in this version".
 pub fn not_yet_in_force<T: Serialize>(effective: &Effective<T>) -> Vec<String> {
     let set = effective.fields().into_iter().filter(|field| field.level > Level::BuiltIn);
     set.filter(is_without_effect)

@@ -96,7 +96,7 @@ fn every_leaf_has_an_origin_and_what_is_dumped_can_be_given_back() {
 #[test]
 fn what_is_accepted_without_effect_is_named_and_nothing_else() {
     let given = file(
-        "{telemetry: {serviceName: shop}, policy: {concurrency: {limit: 5, queue: {depth: 1}}, coalescing: {mode: observe}, \
+        "{telemetry: {serviceName: shop}, policy: {concurrency: {limit: 5}, coalescing: {mode: observe}, \
           upstream: {protocol: http2, tls: off}, timeouts: {request: 1s}, routes: [{match: {path: /a}, coalescing: {mode: cacheable}}]}}",
     );
     let lines = not_yet_in_force(&StaticFile::merge([(Level::File, given)]));
@@ -104,8 +104,6 @@ fn what_is_accepted_without_effect_is_named_and_nothing_else() {
         lines.iter().filter_map(|line| line.strip_suffix(": accepted, not yet in force in this version")).collect();
     let expected = [
         "policy.coalescing.mode",
-        "policy.concurrency.limit",
-        "policy.concurrency.queue.depth",
         "policy.routes[0].coalescing.mode",
         "policy.upstream.protocol",
         "telemetry.serviceName",
@@ -114,9 +112,9 @@ fn what_is_accepted_without_effect_is_named_and_nothing_else() {
     assert_eq!(lines.len(), expected.len());
 
     let nothing = file(
-        "{policy: {concurrency: {limit: none}, coalescing: {mode: off}, upstream: {protocol: http1}, timeouts: {connect: 1s}}}",
+        "{policy: {concurrency: {limit: 5, queue: {depth: 1}, mode: observe, longLived: hold}, coalescing: {mode: off}, upstream: {protocol: http1}, timeouts: {connect: 1s}}}",
     );
     assert!(not_yet_in_force(&StaticFile::merge([(Level::File, nothing)])).is_empty());
     assert!(not_yet_in_force(&StaticFile::merge([])).is_empty());
-    assert_eq!(not_yet_in_force(&Policy::merge([(Level::Selected, policy("{concurrency: {limit: 5}}"))])).len(), 1);
+    assert_eq!(not_yet_in_force(&Policy::merge([(Level::Selected, policy("{upstream: {protocol: http2}}"))])).len(), 1);
 }

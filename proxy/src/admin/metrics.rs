@@ -5,7 +5,7 @@
 use super::process::Process;
 use super::routes::Proxy;
 use super::text::{Kind, Text};
-use crate::fault;
+use crate::fault::{self, Shed};
 use crate::io::Tick;
 use crate::telemetry::WorkerCounters;
 use crate::timeouts::Timer;
@@ -21,6 +21,7 @@ pub(super) fn render(proxy: &Proxy) -> String {
     let sums = Sums(proxy);
     build(&mut text, proxy);
     downstream(&mut text, &sums);
+    concurrency(&mut text, proxy, &sums);
     upstream(&mut text, &sums);
     faults(&mut text, &sums);
     certificates(&mut text, proxy);
@@ -138,6 +139,39 @@ fn downstream(text: &mut Text, sums: &Sums<'_>) {
         "Bytes of response bodies sent to clients.",
         sums.of(|worker| worker.bytes_sent.sum()),
     );
+}
+
+fn concurrency(text: &mut Text, proxy: &Proxy, sums: &Sums<'_>) {
+    let usage = proxy.permits.usage();
+    let limit = usage.limit.map_or_else(|| "+Inf".to_owned(), |limit| limit.to_string());
+    text.gauge("slipstream_permits_limit", "Requests that the app gets at a time; +Inf without a limit.", limit);
+    text.gauge("slipstream_permits_in_use", "Requests in flight under the limit; 0 without one.", usage.in_use);
+    text.gauge("slipstream_permits_waiting", "Requests that wait for one of those to end.", usage.waiting);
+    text.counter(
+        "slipstream_permits_released_early_total",
+        "Answers without an end in sight that gave their permit back at their head.",
+        sums.of(|worker| worker.permits_released_early.sum()),
+    );
+    text.counter(
+        "slipstream_queue_waits_total",
+        "Requests that waited in the queue, however the wait ended.",
+        sums.of(|worker| worker.queue_waits.sum()),
+    );
+    text.counter(
+        "slipstream_queue_wait_seconds_total",
+        "Time that requests have spent in the queue, in seconds.",
+        sums.of(|worker| worker.queue_wait_ms.sum()) as f64 / 1000.0,
+    );
+    let mut shed =
+        text.family("slipstream_shed_total", Kind::Counter, "Requests refused because there was too much, by reason.");
+    for (index, reason) in Shed::LABELS.into_iter().enumerate() {
+        shed.series(&[("reason", reason)], sums.of(|worker| worker.shed[index].sum()));
+    }
+    let help = "Requests that went through and would have been shed, were the limit enforced, by reason.";
+    let mut would_shed = text.family("slipstream_would_shed_total", Kind::Counter, help);
+    for (index, reason) in Shed::LABELS.into_iter().enumerate() {
+        would_shed.series(&[("reason", reason)], sums.of(|worker| worker.would_shed[index].sum()));
+    }
 }
 
 fn upstream(text: &mut Text, sums: &Sums<'_>) {

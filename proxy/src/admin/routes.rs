@@ -15,6 +15,7 @@ use super::server::Ends;
 use crate::budget::Budget;
 use crate::config::Snapshot;
 use crate::control::{Driver, Reloads, Stop};
+use crate::limits::Permits;
 use crate::telemetry::WorkerCounters;
 use crate::tls::Certificates;
 
@@ -22,6 +23,7 @@ use crate::tls::Certificates;
 #[derive(Debug)]
 pub struct Proxy {
     pub counters: Vec<Arc<WorkerCounters>>,
+    pub permits: Arc<Permits>,
     pub snapshot: Arc<ArcSwap<Snapshot>>,
     pub driver: Driver,
     pub certificates: Vec<Arc<Certificates>>,

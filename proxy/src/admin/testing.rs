@@ -7,8 +7,11 @@ use arc_swap::ArcSwap;
 
 use super::Proxy;
 use crate::budget::Budget;
-use crate::config::{Forwarded, HalfClose, Limits, RoutePolicy, Snapshot, Timeouts};
+use crate::config::{
+    Concurrency, ConcurrencyMode, Forwarded, HalfClose, Limits, LongLived, RoutePolicy, Snapshot, Timeouts,
+};
 use crate::control::Driver;
+use crate::limits::Permits;
 
 pub(crate) fn snapshot() -> Snapshot {
     let second = Duration::from_secs(1);
@@ -26,10 +29,18 @@ pub(crate) fn snapshot() -> Snapshot {
         max_connection_age: None,
     };
     let limits = Limits { head_bytes: 65_536, head_fields: 128, request_body_bytes: None, connections: 100 };
+    let concurrency =
+        Concurrency { limit: None, queue_depth: 256, mode: ConcurrencyMode::Enforce, long_lived: LongLived::Release };
     Snapshot {
         generation: 7,
         routes: Vec::new(),
-        policy: RoutePolicy { timeouts, limits, forwarded: Forwarded::Append, half_close: HalfClose::Leave },
+        policy: RoutePolicy {
+            timeouts,
+            limits,
+            concurrency,
+            forwarded: Forwarded::Append,
+            half_close: HalfClose::Leave,
+        },
         dump: serde_json::json!({"timeouts": {"connect": {"value": "1s", "from": "default"}}}),
     }
 }
@@ -37,6 +48,7 @@ pub(crate) fn snapshot() -> Snapshot {
 pub(crate) fn proxy(workers: usize) -> Proxy {
     Proxy {
         counters: (0..workers).map(|_| Arc::default()).collect(),
+        permits: Arc::new(Permits::new(None)),
         snapshot: Arc::new(ArcSwap::from_pointee(snapshot())),
         driver: Driver { name: "epoll", reason: "asked \"for\"".to_owned() },
         certificates: Vec::new(),

@@ -88,7 +88,8 @@ fn the_arguments_hold_together() {
 fn the_table_says_value_and_origin_and_what_has_no_effect() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("proxy.yaml");
-    std::fs::write(&path, "policy: {timeouts: {connect: 2s}, concurrency: {limit: 5}}").unwrap();
+    std::fs::write(&path, "policy: {timeouts: {connect: 2s}, concurrency: {limit: 5}, upstream: {protocol: http2}}")
+        .unwrap();
     let flags = Flags { config: Some(path), workers: Some(WorkerCount::Auto), ..Flags::default() };
     let table = report(&load(&flags).unwrap(), Output::Text);
     let line = |path: &str| {
@@ -97,7 +98,8 @@ fn the_table_says_value_and_origin_and_what_has_no_effect() {
     };
     assert_eq!(line("policy.timeouts.connect "), "2s file");
     assert_eq!(line("policy.timeouts.tlsHandshake "), "5s builtin");
-    assert_eq!(line("policy.concurrency.limit "), "5 file (not yet in force)");
+    assert_eq!(line("policy.concurrency.limit "), "5 file");
+    assert_eq!(line("policy.upstream.protocol "), "http2 file (not yet in force)");
     assert_eq!(line("policy.coalescing.mode "), "identical builtin (not yet in force)");
     assert_eq!(line("workers.count "), "auto flag");
 }

@@ -23,4 +23,7 @@ pub use load::{Loaded, load};
 pub use memory::{Memory, kernel_bytes};
 pub use resolve::{Environment, built_in_snapshot};
 pub use settings::{ClientAuth, IoDriver, ListenerSettings, Settings, TlsMode, TlsSettings, UpstreamSettings};
-pub use snapshot::{Forwarded, HalfClose, Limits, Match, Route, RoutePolicy, Snapshot, Timeouts};
+pub use snapshot::{
+    Concurrency, ConcurrencyMode, Forwarded, HalfClose, Limits, LongLived, Match, Route, RoutePolicy, Snapshot,
+    Timeouts,
+};

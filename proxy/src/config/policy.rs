@@ -2,7 +2,10 @@
 
 use slipstream_schema as schema;
 
-use super::{Forwarded, HalfClose, Limits, Match, Route, RoutePolicy, Snapshot, Timeouts};
+use super::{
+    Concurrency, ConcurrencyMode, Forwarded, HalfClose, Limits, LongLived, Match, Route, RoutePolicy, Snapshot,
+    Timeouts,
+};
 
 /// `policy` has the built-in layer under it, so every field with a default is set.
 pub(super) fn snapshot(policy: &schema::Policy, dump: serde_json::Value) -> Snapshot {
@@ -14,7 +17,8 @@ pub(super) fn snapshot(policy: &schema::Policy, dump: serde_json::Value) -> Snap
 
 fn judged_by(policy: &schema::Policy) -> RoutePolicy {
     let timeouts = policy.timeouts.as_ref().expect(SET);
-    let queue = policy.concurrency.as_ref().and_then(|concurrency| concurrency.queue.as_ref()).expect(SET);
+    let concurrency = policy.concurrency.as_ref().expect(SET);
+    let queue = concurrency.queue.as_ref().expect(SET);
     let limits = policy.limits.as_ref().expect(SET);
     RoutePolicy {
         timeouts: Timeouts {
@@ -36,6 +40,18 @@ fn judged_by(policy: &schema::Policy) -> RoutePolicy {
             request_body_bytes: limits.request_body_bytes.expect(SET).value().map(schema::Bounded::get),
             connections: size(limits.connections.expect(SET).get()),
         },
+        concurrency: Concurrency {
+            limit: concurrency.limit.expect(SET).value().map(|limit| count(limit.get())),
+            queue_depth: count(queue.depth.expect(SET).get()),
+            mode: match concurrency.mode.expect(SET) {
+                schema::ConcurrencyMode::Enforce => ConcurrencyMode::Enforce,
+                schema::ConcurrencyMode::Observe => ConcurrencyMode::Observe,
+            },
+            long_lived: match concurrency.long_lived.expect(SET) {
+                schema::LongLived::Release => LongLived::Release,
+                schema::LongLived::Hold => LongLived::Hold,
+            },
+        },
         forwarded: match policy.forwarded.expect(SET) {
             schema::Forwarded::Append => Forwarded::Append,
             schema::Forwarded::Replace => Forwarded::Replace,
@@ -53,6 +69,11 @@ const SET: &str = "the built-in layer sets it, and no layer can unset a field";
 /// A size on a machine whose addresses are shorter than 64 bits is held at what it can address.
 fn size(value: u64) -> usize {
     usize::try_from(value).unwrap_or(usize::MAX)
+}
+
+/// A number of requests; the schema allows no more than a million.
+fn count(value: u64) -> u32 {
+    u32::try_from(value).unwrap_or(u32::MAX)
 }
 
 fn matcher(given: &schema::Match) -> Match {

@@ -41,6 +41,7 @@ pub struct Match {
 pub struct RoutePolicy {
     pub timeouts: Timeouts,
     pub limits: Limits,
+    pub concurrency: Concurrency,
     pub forwarded: Forwarded,
     pub half_close: HalfClose,
 }
@@ -92,6 +93,35 @@ pub enum HalfClose {
     Leave,
     /// It still reads: it gets its answer.
     Keep,
+}
+
+/// How many requests the app gets at a time, over the whole process. A request waits for its turn for `timeouts.queue` at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Concurrency {
+    /// `None`: no limit.
+    pub limit: Option<u32>,
+    /// Requests that wait at a time.
+    pub queue_depth: u32,
+    pub mode: ConcurrencyMode,
+    pub long_lived: LongLived,
+}
+
+/// What becomes of requests over the limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConcurrencyMode {
+    /// They wait, or are shed.
+    Enforce,
+    /// They go through. What would be shed is counted.
+    Observe,
+}
+
+/// What an answer without an end in sight does with its permit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LongLived {
+    /// Gives it back at its head.
+    Release,
+    /// Holds it to its last byte.
+    Hold,
 }
 
 /// What is told to the app of who asked: X-Forwarded-*, Forwarded, Via.

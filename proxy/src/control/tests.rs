@@ -10,6 +10,7 @@ fn idle() -> ControlSettings {
     ControlSettings {
         admin: Some(TcpListener::bind("127.0.0.1:0").unwrap()),
         counters: vec![Arc::default(), Arc::default()],
+        permits: Arc::new(crate::limits::Permits::new(None)),
         snapshot: Arc::new(ArcSwap::from_pointee(crate::admin::testing::snapshot())),
         driver: Driver { name: "epoll", reason: "asked for".to_owned() },
         certificates: Vec::new(),

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use crate::budget::{self, Held};
 use crate::io::{Listener, Tick};
+use crate::limits::Permits;
 use crate::pool::Pool;
 use crate::tls::Certificates;
 use crate::worker::Worker;
@@ -38,6 +39,8 @@ pub(crate) struct Listening {
     pub pool: Rc<Pool>,
     /// Where idle connections of the worker are parked.
     pub lot: Rc<Lot>,
+    /// Of the process, over all workers and listeners.
+    pub permits: Arc<Permits>,
     /// `Host` of a request that came without one.
     pub upstream_authority: String,
 }

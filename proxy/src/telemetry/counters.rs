@@ -77,6 +77,14 @@ pub struct WorkerCounters {
     pub faults: [Counter; crate::fault::Kind::COUNT],
     /// Timeouts by [`crate::timeouts::Timer`], in the order of `Timer::ALL`.
     pub timeouts: [Counter; crate::timeouts::Timer::COUNT],
+    /// Requests that waited for a permit, however the wait ended, and for how long in sum.
+    pub queue_waits: Counter,
+    pub queue_wait_ms: Counter,
+    /// Requests shed by [`crate::fault::Shed`], in the order of its kinds; and those that would have been, where the limit only observes.
+    pub shed: [Counter; crate::fault::Shed::LABELS.len()],
+    pub would_shed: [Counter; crate::fault::Shed::LABELS.len()],
+    /// Permits given back at the head of an answer whose end may be far.
+    pub permits_released_early: Counter,
     /// Body bytes: from clients, to clients.
     pub bytes_received: Counter,
     pub bytes_sent: Counter,

@@ -43,5 +43,8 @@ impl WorkerCounters {
         if let Kind::TimedOut(timer) = fault.kind {
             self.timeouts[timer as usize].add(1);
         }
+        if let Some(why) = fault.shed() {
+            self.shed[why as usize].add(1);
+        }
     }
 }

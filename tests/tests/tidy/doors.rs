@@ -43,6 +43,7 @@ const ROOMS: &[Room] = &[
     // Below the spine: none knows another.
     Room { name: "route", rooms: &["config", "h1", "http"], libraries: &[] },
     Room { name: "reply", rooms: &["buf", "fault", "h1", "http"], libraries: &[] },
+    Room { name: "limits", rooms: &[], libraries: &[] },
     Room {
         name: "pool",
         rooms: &["fault", "io", "telemetry", "timeouts"],
@@ -81,6 +82,7 @@ const ROOMS: &[Room] = &[
             "http",
             "io",
             "leave",
+            "limits",
             "listen::Listening",
             "pool",
             "reply",
@@ -100,10 +102,9 @@ const ROOMS: &[Room] = &[
             "budget",
             "buf",
             "config::TlsMode",
-            "buf",
-            "config::TlsMode",
             "downstream",
             "io",
+            "limits::Permits",
             "pool::Pool",
             "serve",
             "timeouts",
@@ -121,6 +122,7 @@ const ROOMS: &[Room] = &[
             "config",
             "control",
             "io",
+            "limits::Permits",
             "listen",
             "pool::Pool",
             "telemetry",
@@ -134,12 +136,12 @@ const ROOMS: &[Room] = &[
     // Beside the workers: the control thread, and who starts it all.
     Room {
         name: "control",
-        rooms: &["admin", "budget", "config", "telemetry", "tls"],
+        rooms: &["admin", "budget", "config", "limits::Permits", "telemetry", "tls"],
         libraries: &["arc_swap", "tokio", "tracing", "libc::SIGTERM", "libc::SIGINT"],
     },
     Room {
         name: "admin",
-        rooms: &["budget", "config", "control", "fault", "io::Tick", "telemetry", "timeouts", "tls"],
+        rooms: &["budget", "config", "control", "fault", "io::Tick", "limits::Permits", "telemetry", "timeouts", "tls"],
         libraries: &["arc_swap", "axum", "hyper", "hyper_util", "tokio", "serde_json"],
     },
     Room {
@@ -342,7 +344,7 @@ fn every_room_keeps_to_its_doors() {
 
 #[test]
 fn no_room_below_the_spine_knows_one_beside_it_or_above() {
-    const BESIDE: [&str; 6] = ["route", "reply", "pool", "downstream", "upstream", "worker"];
+    const BESIDE: [&str; 7] = ["route", "reply", "limits", "pool", "downstream", "upstream", "worker"];
     const ABOVE: [&str; 8] = ["serve", "listen", "start", "control", "admin", "demo", "cli", "main"];
     let rows = |name: &str| ROOMS.iter().find(|room| room.name == name).unwrap_or_else(|| panic!("no row for {name}"));
     let leads_to = |room: &Room, names: &[&str]| {

@@ -60,6 +60,7 @@ const WORDS: [Word; 8] = [
 const LOCKS: &[(&str, &str)] = &[
     ("proxy/src/control.rs", "`Stop` is waited for by threads that are no workers"),
     ("proxy/src/demo/", "its traffic runs on threads of its own"),
+    ("proxy/src/limits/permits.rs", "the line of who waits: held for a few instructions, while the limit is reached"),
 ];
 
 fn misplaced(files: &[File], words: &[Word]) -> Vec<String> {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
 use crate::admin::testing;
+use crate::limits::{Permits, Taken};
 
 /// A reader of the text format that is as strict as a linter: HELP, then TYPE, then the series of that one metric.
 fn read(text: &str) -> BTreeMap<String, f64> {
@@ -45,6 +46,13 @@ fn names_that_others_rely_on_are_there() {
         "slipstream_upstream_requests_total",
         "slipstream_upstream_replays_total",
         "slipstream_timeouts_total{timeout=\"requestHeaders\"}",
+        "slipstream_timeouts_total{timeout=\"queue\"}",
+        "slipstream_permits_in_use",
+        "slipstream_permits_waiting",
+        "slipstream_shed_total{reason=\"limit\"}",
+        "slipstream_shed_total{reason=\"queue\"}",
+        "slipstream_shed_total{reason=\"memory\"}",
+        "slipstream_would_shed_total{reason=\"limit\"}",
         "slipstream_faults_total{kind=\"client_gone\"}",
         "slipstream_panics_total",
         "slipstream_tls_resumptions_total",
@@ -79,6 +87,26 @@ fn numbers_are_summed_over_the_workers() {
     assert_eq!(series["slipstream_requests_active"], 2.0);
     assert_eq!(series["slipstream_faults_total{kind=\"client_gone\"}"], 111.0);
     assert_eq!(series["slipstream_timeouts_total{timeout=\"connect\"}"], 111.0);
+}
+
+#[test]
+fn permits_are_shown_as_they_are_now() {
+    let mut proxy = testing::proxy(1);
+    assert_eq!(read(&render(&proxy))["slipstream_permits_limit"], f64::INFINITY);
+    proxy.permits = std::sync::Arc::new(Permits::new(Some(2)));
+    let permits = proxy.permits.clone();
+    let taken: Vec<Taken<'_>> = (0..3).map(|_| permits.take(1)).collect();
+    proxy.counters[0].shed[Shed::Queue as usize].add(3);
+    proxy.counters[0].would_shed[Shed::Limit as usize].add(4);
+    proxy.counters[0].queue_wait_ms.add(1500);
+    let series = read(&render(&proxy));
+    assert_eq!(series["slipstream_permits_limit"], 2.0);
+    assert_eq!(series["slipstream_permits_in_use"], 2.0);
+    assert_eq!(series["slipstream_permits_waiting"], 1.0);
+    assert_eq!(series["slipstream_shed_total{reason=\"queue\"}"], 3.0);
+    assert_eq!(series["slipstream_would_shed_total{reason=\"limit\"}"], 4.0);
+    assert_eq!(series["slipstream_queue_wait_seconds_total"], 1.5);
+    drop(taken);
 }
 
 #[test]

@@ -130,9 +130,9 @@ fn what_is_dumped_is_a_configuration_file_that_says_the_same() {
 
 #[test]
 fn what_has_no_effect_yet_is_told_with_its_path() {
-    let given = file("policy: {concurrency: {limit: 5}, timeouts: {connect: 2s}}");
+    let given = file("policy: {upstream: {protocol: http2}, timeouts: {connect: 2s}}");
     let loaded = load(&flags(Some(&given))).unwrap();
-    assert_eq!(loaded.warnings, ["policy.concurrency.limit: accepted, not yet in force in this version"]);
+    assert_eq!(loaded.warnings, ["policy.upstream.protocol: accepted, not yet in force in this version"]);
     assert_eq!(loaded.dump()["notYetInForce"][0], loaded.warnings[0]);
 }
 

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::config::{Flags, Forwarded, Match, load};
+use crate::config::{Concurrency, ConcurrencyMode, Flags, Forwarded, LongLived, Match, load};
 
 fn plain() -> Flags {
     Flags {
@@ -159,7 +159,20 @@ fn the_built_in_snapshot_is_the_table_of_the_conventions() {
     assert_eq!((policy.limits.head_bytes, policy.limits.head_fields), (64 * 1024, 128));
     assert_eq!((policy.limits.request_body_bytes, policy.limits.connections), (None, 10_000));
     assert_eq!(policy.forwarded, Forwarded::Append);
+    let concurrency =
+        Concurrency { limit: None, queue_depth: 256, mode: ConcurrencyMode::Enforce, long_lived: LongLived::Release };
+    assert_eq!(policy.concurrency, concurrency);
     assert_eq!(built_in_snapshot().dump["origins"]["policy.timeouts.connect"], "builtin");
+}
+
+#[test]
+fn concurrency_is_the_same_for_every_route() {
+    let snapshot = with_policy(
+        "policy:\n  concurrency: {limit: 5, queue: {depth: 0}, mode: observe, longLived: hold}\n  routes: [{match: {path: /a}}]\n",
+    );
+    let concurrency =
+        Concurrency { limit: Some(5), queue_depth: 0, mode: ConcurrencyMode::Observe, long_lived: LongLived::Hold };
+    assert_eq!((snapshot.policy.concurrency, snapshot.routes[0].policy.concurrency), (concurrency, concurrency));
 }
 
 #[test]
