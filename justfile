@@ -31,6 +31,10 @@ fuzz TARGET SECONDS:
     mkdir -p proxy/fuzz/corpus/{{TARGET}}
     cd proxy && RUSTC_BOOTSTRAP=1 cargo fuzz run {{TARGET}} fuzz/corpus/{{TARGET}} fuzz/seeds/{{TARGET}} -- -dict=fuzz/http.dict -max_total_time={{SECONDS}} -timeout=10
 
+# What workers share with each other, in every order of its atomic steps: two or three minutes.
+loom:
+    proxy/loom/check
+
 # Licences, sources and advisories of the dependencies: needs cargo-deny.
 deny:
     cargo deny check
