@@ -93,8 +93,10 @@ fn worker_allocations() -> u64 {
     COUNTS[place].load(Relaxed)
 }
 
-fn start(driver: Driver, app: &App, tls: Option<(PathBuf, PathBuf)>) -> slipstream_proxy::Running {
+fn start(driver: Driver, app: &App, tls: Option<(PathBuf, PathBuf)>, limit: Option<u32>) -> slipstream_proxy::Running {
     use slipstream_tests::Origin;
+    let mut snapshot = built_in_snapshot();
+    snapshot.policy.concurrency.limit = limit;
     let settings = Settings {
         listeners: vec![ListenerSettings {
             address: (Ipv4Addr::LOCALHOST, 0).into(),
@@ -110,7 +112,7 @@ fn start(driver: Driver, app: &App, tls: Option<(PathBuf, PathBuf)>) -> slipstre
         admin: None,
         name: "slipstream".to_owned(),
         memory: Memory { budget_bytes: 256 << 20, stat: None },
-        snapshot: built_in_snapshot().into(),
+        snapshot: snapshot.into(),
     };
     slipstream_proxy::start(settings).expect("the proxy starts")
 }
@@ -146,10 +148,10 @@ fn chunked() -> String {
 }
 
 /// Plain: `request` answered by `answer` costs no allocation at all.
-fn costs_none(driver: Driver, request: &str, answer: String) {
+fn costs_none(driver: Driver, request: &str, answer: String, limit: Option<u32>) {
     let _turn = turn();
     let app = App::answering(answer);
-    let proxy = start(driver, &app, None);
+    let proxy = start(driver, &app, None, limit);
     let mut client = Client::plain(proxy.listeners[0]);
     let counted = allocations(&mut client, request);
     drop(client);
@@ -159,22 +161,27 @@ fn costs_none(driver: Driver, request: &str, answer: String) {
 
 on_both_drivers! {
     fn plain_get_allocates_nothing(driver: Driver) {
-        costs_none(driver, &get(), whole());
+        costs_none(driver, &get(), whole(), None);
     }
 
     fn plain_post_allocates_nothing(driver: Driver) {
-        costs_none(driver, &post(), whole());
+        costs_none(driver, &post(), whole(), None);
     }
 
     fn plain_chunked_answer_allocates_nothing(driver: Driver) {
-        costs_none(driver, &get(), chunked());
+        costs_none(driver, &get(), chunked(), None);
+    }
+
+    /// A limit on requests in flight that is not reached.
+    fn plain_get_with_a_permit_allocates_nothing(driver: Driver) {
+        costs_none(driver, &get(), whole(), Some(8));
     }
 
     /// A request and an answer are a record each.
     fn tls_allocates_for_each_record_once(driver: Driver) {
         let _turn = turn();
         let (app, certs) = (App::answering(whole()), Certs::new());
-        let proxy = start(driver, &app, Some(certs.leaf(&["app.test"])));
+        let proxy = start(driver, &app, Some(certs.leaf(&["app.test"])), None);
         let mut client = Client::tls(proxy.listeners[0], &Tls::to("app.test", &certs));
         let counted = allocations(&mut client, &get());
         drop(client);
