@@ -44,11 +44,13 @@ pub enum Kind {
     Internal,
     /// As many requests are in flight as `concurrency.limit` allows, and no more may wait.
     OverLimit,
+    /// The process holds as much memory as it may.
+    OverMemory,
 }
 
 impl Kind {
     /// How many series the metric has: one for each kind, timers counted once here and by name in their own metric.
-    pub const COUNT: usize = 16;
+    pub const COUNT: usize = 17;
 
     /// Position in the metric's array, and the label's value.
     pub fn index(self) -> usize {
@@ -69,6 +71,7 @@ impl Kind {
             Kind::Resources => 13,
             Kind::Internal => 14,
             Kind::OverLimit => 15,
+            Kind::OverMemory => 16,
         }
     }
 
@@ -90,6 +93,7 @@ impl Kind {
         "resources",
         "internal",
         "limit",
+        "memory",
     ];
 }
 
@@ -130,7 +134,7 @@ impl Fault {
                 | Timer::StreamIdle
                 | Timer::MaxConnectionAge => 504,
             },
-            Kind::Resources | Kind::OverLimit => 503,
+            Kind::Resources | Kind::OverLimit | Kind::OverMemory => 503,
             Kind::Internal => 500,
         }
     }
@@ -157,7 +161,7 @@ impl Fault {
                 Timer::Queue => "connection_limit_reached",
                 Timer::ConnectionIdle | Timer::MaxConnectionAge => "connection_terminated",
             },
-            Kind::Resources | Kind::OverLimit => "connection_limit_reached",
+            Kind::Resources | Kind::OverLimit | Kind::OverMemory => "connection_limit_reached",
             Kind::Internal => "proxy_internal_error",
         }
     }
@@ -174,6 +178,7 @@ impl Fault {
     pub fn shed(&self) -> Option<Shed> {
         match self.kind {
             Kind::OverLimit => Some(Shed::Limit),
+            Kind::OverMemory => Some(Shed::Memory),
             Kind::TimedOut(Timer::Queue) => Some(Shed::Queue),
             _ => None,
         }
@@ -191,6 +196,7 @@ impl Fault {
             | Kind::NotImplemented
             | Kind::VersionNotSupported
             | Kind::UpstreamBrokenOff
+            | Kind::OverMemory
             | Kind::Internal => true,
             Kind::TimedOut(timer) => matches!(
                 timer,

@@ -149,11 +149,12 @@ struct Asked {
 impl Exchange<'_> {
     /// Sends the request to the app and the answer to the client. Errors: nothing of an answer has been sent.
     async fn exchange(&self, downstream: &mut Downstream) -> Result<After, Fault> {
+        self.afford()?;
         let mut asked = self.ask(downstream)?;
         let whole = asked.body.is_over() && asked.out.len() <= REPLAY_BYTES_MAX;
         let replay = if whole && self.head.method.is_idempotent() { Replay::Possible } else { Replay::Impossible };
         // Before anything waits for the app, and before more of the body is read. It ends after the lease, so that who comes next finds that warm.
-        let mut admitted = match self.admit().await {
+        let mut admitted = match self.unless_left(downstream, &asked, self.admit()).await? {
             Ok(admitted) => admitted,
             Err(fault) => {
                 downstream.incoming = asked.incoming;

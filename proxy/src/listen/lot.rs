@@ -18,6 +18,9 @@ use crate::worker::Worker;
 /// Places in the order of age that belong to nobody any more are forgotten when they are more than this, and more than the others.
 const STALE_MAX: usize = 256;
 
+/// How many are closed at once where descriptors or memory have run out: each gives little.
+pub(crate) const EVICTED_AT_ONCE: usize = 16;
+
 /// An idle connection.
 struct Parked {
     resting: Resting,
@@ -81,13 +84,19 @@ impl Lot {
         });
     }
 
+    /// Makes room by closing those that have been idle for longest, at most `count`. Returns how many.
+    pub fn evict(&self, worker: &Worker, count: usize) -> usize {
+        let closed = self.close_idlest(worker, count);
+        worker.counters.connections_evicted.add(closed as u64);
+        closed
+    }
+
     /// Closes all of them.
     pub fn close_all(&self, worker: &Worker) {
         self.close_idlest(worker, usize::MAX);
     }
 
-    /// Closes the connections that have been idle for longest, at most `count`. Returns how many.
-    pub fn close_idlest(&self, worker: &Worker, count: usize) -> usize {
+    fn close_idlest(&self, worker: &Worker, count: usize) -> usize {
         let mut closed = 0;
         while closed < count {
             let Some((key, since)) = self.by_age.borrow_mut().pop_front() else { break };

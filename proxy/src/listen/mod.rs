@@ -6,7 +6,7 @@ mod connection;
 mod detect;
 mod lot;
 
-pub(crate) use lot::Lot;
+pub(crate) use lot::{EVICTED_AT_ONCE, Lot};
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -29,9 +29,6 @@ const ACCEPTS_IN_A_ROW: usize = 32;
 /// What a connection holds beside its buffers: its task and, under TLS, the session (4 KiB, parked or not).
 const SERVED_BYTES: usize = 10 * 1024;
 const PARKED_BYTES: usize = 5 * 1024;
-
-/// Idle connections that are closed at once where no descriptor is free: one is needed for the client, one for the app.
-const EVICTED_AT_ONCE: usize = 16;
 
 /// One address on one worker: how connections begin and where their requests go.
 pub(crate) struct Listening {
@@ -85,9 +82,7 @@ pub(crate) async fn accept(worker: Rc<Worker>, listener: Listener, listening: Rc
 }
 
 async fn make_room(worker: &Worker, lot: &Lot, places: usize) {
-    let closed = lot.close_idlest(worker, places);
-    worker.counters.connections_evicted.add(closed as u64);
-    if closed == 0 {
+    if lot.evict(worker, places) == 0 {
         worker.reactor.sleep_until(Tick::now().after(ACCEPT_PAUSE)).await;
     }
 }

@@ -13,14 +13,18 @@ use crate::fault::{Fault, Kind, Shed};
 use crate::http::{Fields, Name};
 use crate::io::{Deadline, Reactor, Tick};
 use crate::limits::{Permit, Permits, Taken, Waiting};
+use crate::listen::EVICTED_AT_ONCE;
 use crate::telemetry::WorkerCounters;
 use crate::timeouts::Timer;
 use crate::worker::Worker;
+use crate::{budget, buf};
 
 const FULL: Fault = Fault {
     kind: Kind::OverLimit,
     detail: "as many requests are in flight as concurrency.limit allows, and the queue behind them is full",
 };
+
+const NO_MEMORY: Fault = Fault { kind: Kind::OverMemory, detail: "the proxy holds as much memory as it may" };
 
 /// What a request has that may go up. Its drop gives back what there is.
 #[expect(dead_code, reason = "what is in it is kept for its drop")]
@@ -33,6 +37,18 @@ pub(super) enum Admitted<'p> {
 }
 
 impl Exchange<'_> {
+    /// Refuses the request where the process holds as much memory as it may and no idle connection can give way.
+    pub(super) fn afford(&self) -> Result<(), Fault> {
+        if budget::is_over() {
+            buf::trim();
+            self.listening.lot.evict(self.worker, EVICTED_AT_ONCE);
+            if budget::is_over() {
+                return Err(NO_MEMORY);
+            }
+        }
+        Ok(())
+    }
+
     /// Waits for the request's turn. Owns no buffer, may be dropped: the place in the line is given up.
     ///
     /// Errors: the queue is full; `timeouts.queue` ran out, or what there is of `timeouts.request`, whichever comes first.

@@ -74,6 +74,7 @@ const ROOMS: &[Room] = &[
     Room {
         name: "serve",
         rooms: &[
+            "budget",
             "buf",
             "config",
             "downstream",
@@ -84,6 +85,7 @@ const ROOMS: &[Room] = &[
             "leave",
             "limits",
             "listen::Listening",
+            "listen::EVICTED_AT_ONCE",
             "pool",
             "reply",
             "route",
