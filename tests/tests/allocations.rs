@@ -11,9 +11,10 @@ use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
 
 use slipstream_proxy::config::{
-    IoDriver, ListenerSettings, Memory, Settings, TlsSettings, UpstreamSettings, built_in_snapshot,
+    DrainSettings, IoDriver, ListenerSettings, Memory, Settings, TlsSettings, UpstreamSettings, built_in_snapshot,
 };
 use slipstream_tests::{App, Certs, Client, Driver, Tls, on_both_drivers};
 
@@ -110,6 +111,7 @@ fn start(driver: Driver, app: &App, tls: Option<(PathBuf, PathBuf)>, limit: Opti
             Driver::IoUring => IoDriver::IoUring,
         },
         admin: None,
+        drain: DrainSettings { delay: Duration::ZERO, grace: Duration::from_secs(10) },
         name: "slipstream".to_owned(),
         memory: Memory { budget_bytes: 256 << 20, stat: None },
         snapshot: snapshot.into(),

@@ -69,7 +69,7 @@ mod tests {
 
     #[test]
     fn the_schema_knows_the_fields_of_every_mapping() {
-        assert_eq!(known_at(&[]), ["admin", "ioDriver", "listeners", "policy", "telemetry", "workers"]);
+        assert_eq!(known_at(&[]), ["admin", "drain", "ioDriver", "listeners", "policy", "telemetry", "workers"]);
         assert_eq!(known_at(&steps("listeners[0].tls.certificates[3]")), ["cert", "key"]);
         assert_eq!(known_at(&steps("policy.concurrency.queue")), ["depth", "timeout"]);
         assert!(known_at(&steps("policy.routes[0].match")).contains(&"pathPrefix".to_owned()));

@@ -9,9 +9,10 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::section::section;
 use crate::text::ByText;
+use crate::units::{HOUR, MINUTE, SECOND};
 use crate::{
-    AdminAddress, ClientCertificates, Count, FilePath, Invalid, IoDriver, List, ListenAddress, Misfit, Policy, Scheme,
-    ServiceName, TlsMode, UpstreamUrl,
+    AdminAddress, ClientCertificates, Count, Duration, FilePath, Invalid, IoDriver, List, ListenAddress, Misfit,
+    Policy, Scheme, ServiceName, TlsMode, UpstreamUrl,
 };
 
 section! {
@@ -25,6 +26,8 @@ section! {
         pub io_driver: Option<IoDriver>,
         /// Where /live, /ready, /startup, /metrics and /config are served, or off. Flag `--admin`. Default 127.0.0.1:7590.
         pub admin: Option<AdminAddress>,
+        /// How the proxy ends.
+        pub drain: Option<Drain>,
         /// How requests are judged.
         pub policy: Option<Policy>,
         /// How this deployment is called in telemetry.
@@ -85,6 +88,19 @@ section! {
     pub struct Telemetry {
         /// The service.name of OpenTelemetry; 1 to 255 characters.
         pub service_name: Option<ServiceName>,
+    }
+}
+
+section! {
+    /// How the proxy ends. In a pod (`SLIPSTREAM_GRACE_SECONDS` is its terminationGracePeriodSeconds) both together end 2s before the kubelet
+    /// kills, and the delay is at most a third of that period.
+    pub struct Drain {
+        /// From `slipstream-proxy drain` on: how long connections are still accepted, for whoever sends them learns late. A signal without a
+        /// drain before it does not wait. Default 5s; 0s to 10m.
+        pub delay: Option<Duration<0, { 10 * MINUTE }>>,
+        /// How long requests in flight may take once no connection is accepted any more; what is left is then broken off. Default none: what
+        /// the pod's period leaves after the delay, outside of a pod 23s; 0s to 24h.
+        pub grace: Option<Duration<0, { 24 * HOUR }>>,
     }
 }
 
@@ -157,6 +173,7 @@ impl StaticFile {
             workers: Some(Workers { count: Some(WorkerCount::Auto), pin: Some(false) }),
             io_driver: Some(IoDriver::Auto),
             admin: Some(AdminAddress::At(std::net::SocketAddr::from(([127, 0, 0, 1], 7590)))),
+            drain: Some(Drain { delay: Some(Duration::constant::<{ 5 * SECOND }>()), grace: None }),
             policy: Some(Policy::built_in()),
             telemetry: None,
         }

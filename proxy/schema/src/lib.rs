@@ -27,7 +27,7 @@ mod words;
 
 pub use address::{AdminAddress, Host, ListenAddress, Scheme, UpstreamUrl};
 pub use error::{ConfigError, Invalid, Misfit};
-pub use file::{Certificate, Listener, ListenerTls, StaticFile, Telemetry, WorkerCount, Workers};
+pub use file::{Certificate, Drain, Listener, ListenerTls, StaticFile, Telemetry, WorkerCount, Workers};
 pub use gaps::{is_without_effect, not_yet_in_force};
 pub use level::{Effective, Field, Level};
 pub use list::List;

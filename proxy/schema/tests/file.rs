@@ -14,6 +14,7 @@ listeners:
 workers: {count: 4, pin: false}
 ioDriver: io_uring-sqpoll
 admin: off
+drain: {delay: 5s, grace: 20s}
 policy:
   timeouts:
     connect: 1s
@@ -211,7 +212,7 @@ fn an_unknown_field_is_refused_with_its_line_and_the_nearest_name() {
         ),
         (
             "polizy: {}\n",
-            "proxy.yaml:1:1: field `polizy`: unknown; did you mean `policy`? (allowed here: admin, ioDriver, listeners, policy, telemetry, workers)",
+            "proxy.yaml:1:1: field `polizy`: unknown; did you mean `policy`? (allowed here: admin, drain, ioDriver, listeners, policy, telemetry, workers)",
         ),
         ("workers:\n  threads: 5\n", "proxy.yaml:2:3: field `workers.threads`: unknown (allowed here: count, pin)"),
         (
@@ -430,6 +431,15 @@ fn the_documented_range_of_each_field_is_the_one_that_is_enforced() {
                     assert!(error.what.contains(&format!("found `{value}`")) && error.what.contains(doc), "{error}");
                 }
             }
+        }
+    }
+    for (field, values) in [
+        ("delay", ["0", "0s", "1ms", "9m59s999ms", "10m", "10m1ms"]),
+        ("grace", ["0", "0s", "1ms", "23h59m59s999ms", "24h", "24h1ms"]),
+    ] {
+        for (index, value) in values.into_iter().enumerate() {
+            let read = StaticFile::parse(&format!("drain: {{{field}: {value}}}"), "f");
+            assert_eq!(read.is_ok(), (1..=4).contains(&index), "{field}: {value}");
         }
     }
     for (value, ok) in

@@ -72,6 +72,7 @@ fn likely_file() -> impl Strategy<Value = String> {
         ("policy", "nonsense", "x"),
         ("workers", "count", ""),
         ("telemetry", "serviceName", ""),
+        ("drain", "grace", ""),
         ("admin", "", ""),
         ("listeners", "", ""),
     ];

@@ -4,11 +4,12 @@ use std::fmt;
 
 use slipstream_schema::ConfigError;
 
-/// Each names the place where it is put right: a line of the file, or a flag.
+/// Each names the place where it is put right: a line of the file, a flag, a variable of the environment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Error {
     File(ConfigError),
     Flag { flag: &'static str, what: String },
+    Environment { name: &'static str, what: String },
 }
 
 impl Error {
@@ -22,6 +23,7 @@ impl fmt::Display for Error {
         match self {
             Error::File(error) => error.fmt(f),
             Error::Flag { flag, what } => write!(f, "flag `{flag}`: {what}"),
+            Error::Environment { name, what } => write!(f, "environment `{name}`: {what}"),
         }
     }
 }

@@ -6,6 +6,7 @@
 //! addresses, `auto` to a number of workers, policy to `snapshot`).
 
 mod cpus;
+mod drain;
 mod error;
 mod flags;
 mod listeners;
@@ -22,7 +23,9 @@ pub use flags::Flags;
 pub use load::{Loaded, load};
 pub use memory::{Memory, kernel_bytes};
 pub use resolve::{Environment, built_in_snapshot};
-pub use settings::{ClientAuth, IoDriver, ListenerSettings, Settings, TlsMode, TlsSettings, UpstreamSettings};
+pub use settings::{
+    ClientAuth, DrainSettings, IoDriver, ListenerSettings, Settings, TlsMode, TlsSettings, UpstreamSettings,
+};
 pub use snapshot::{
     Concurrency, ConcurrencyMode, Forwarded, HalfClose, Limits, LongLived, Match, Route, RoutePolicy, Snapshot,
     Timeouts,

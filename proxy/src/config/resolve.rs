@@ -12,7 +12,7 @@ use slipstream_schema::{
 use super::cpus::{Cpus, WORKERS_MAX};
 use super::{
     ClientAuth, Error, IoDriver, ListenerSettings, Loaded, Memory, Settings, Snapshot, TlsMode, TlsSettings,
-    UpstreamSettings, policy,
+    UpstreamSettings, drain, policy,
 };
 
 /// What the environment tells the proxy, read once. Wiring of an injected pod; none of it is needed outside a cluster.
@@ -20,6 +20,8 @@ use super::{
 pub struct Environment {
     /// `SLIPSTREAM_CPU_REQUEST_MILLI`
     pub cpu_request_milli: Option<String>,
+    /// `SLIPSTREAM_GRACE_SECONDS`
+    pub grace_seconds: Option<String>,
     /// `SLIPSTREAM_POD_NAMESPACE`
     pub namespace: Option<String>,
     /// `SLIPSTREAM_WORKLOAD`
@@ -33,6 +35,7 @@ impl Environment {
         let set = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
         Environment {
             cpu_request_milli: set("SLIPSTREAM_CPU_REQUEST_MILLI"),
+            grace_seconds: set("SLIPSTREAM_GRACE_SECONDS"),
             namespace: set("SLIPSTREAM_POD_NAMESPACE"),
             workload: set("SLIPSTREAM_WORKLOAD"),
             memory_limit: set("SLIPSTREAM_MEMORY_LIMIT"),
@@ -69,7 +72,7 @@ pub fn built_in_snapshot() -> Snapshot {
 }
 
 impl Loaded {
-    /// Errors: no listener, a certificate or key that is not there, an app whose name cannot be resolved.
+    /// Errors: no listener, a certificate or key that is not there, an app whose name cannot be resolved, an environment that says nonsense.
     pub fn settings(&self, environment: &Environment) -> Result<Settings, Error> {
         let file = &self.effective.value;
         let listeners = file.listeners.as_deref().unwrap_or_default();
@@ -90,6 +93,7 @@ impl Loaded {
                 Some(AdminAddress::At(address)) => Some(address),
                 Some(AdminAddress::Off) | None => None,
             },
+            drain: drain::settings(&file.drain.clone().unwrap_or_default(), environment.grace_seconds.as_deref())?,
             name: environment.name(),
             memory: environment.memory(),
             snapshot: Arc::new(self.snapshot()),

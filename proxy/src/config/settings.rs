@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{Memory, Snapshot};
 pub use slipstream_schema::TlsMode;
@@ -18,12 +19,22 @@ pub struct Settings {
     pub io_driver: IoDriver,
     /// Where `/live`, `/ready`, `/startup`, `/metrics` and `/config` are served; `None`: nowhere.
     pub admin: Option<SocketAddr>,
+    pub drain: DrainSettings,
     /// Names this deployment in `Proxy-Status` and `Cache-Status` (RFC 9209 section 2).
     pub name: String,
     /// What it may hold.
     pub memory: Memory,
     /// What requests are judged by until the first change.
     pub snapshot: Arc<Snapshot>,
+}
+
+/// How long the end of the proxy may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DrainSettings {
+    /// How long connections are still accepted once a drain has begun.
+    pub delay: Duration,
+    /// How long requests in flight may take after that.
+    pub grace: Duration,
 }
 
 /// One address the proxy accepts on, and the app behind it.

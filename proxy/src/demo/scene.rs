@@ -13,10 +13,15 @@ use super::sample::Sample;
 use super::traffic::Traffic;
 use super::welcome::{Places, welcome};
 use super::{board, ports};
-use crate::config::{IoDriver, ListenerSettings, Memory, Settings, Snapshot, TlsSettings, UpstreamSettings};
+use crate::config::{
+    DrainSettings, IoDriver, ListenerSettings, Memory, Settings, Snapshot, TlsSettings, UpstreamSettings,
+};
 use crate::{Running, StartError};
 
 const SECOND: Duration = Duration::from_secs(1);
+
+/// A person who has ended the demo does not wait as long as a pod would.
+const DRAIN: DrainSettings = DrainSettings { delay: SECOND, grace: Duration::from_secs(10) };
 
 #[derive(Debug)]
 pub struct Options {
@@ -86,6 +91,7 @@ fn settings(options: &Options, app: &App, certificate: &Certificate, address: fn
         pin: false,
         io_driver: options.io_driver,
         admin: Some(address(ports::ADMIN)),
+        drain: DRAIN,
         name: "slipstream".to_owned(),
         snapshot: options.snapshot.clone(),
         memory: options.memory.clone(),

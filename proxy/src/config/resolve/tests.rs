@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::config::{Concurrency, ConcurrencyMode, Flags, Forwarded, LongLived, Match, load};
+use crate::config::{Concurrency, ConcurrencyMode, DrainSettings, Flags, Forwarded, LongLived, Match, load};
 
 fn plain() -> Flags {
     Flags {
@@ -141,6 +141,17 @@ fn the_deployment_is_named_by_namespace_and_workload_where_both_are_known() {
     assert_eq!(load(&plain()).unwrap().settings(&named).unwrap().name, "shop/catalog");
     let half = Environment { workload: set("catalog"), ..Environment::default() };
     assert_eq!(load(&plain()).unwrap().settings(&half).unwrap().name, "slipstream");
+}
+
+#[test]
+fn the_end_takes_as_long_as_the_pod_lets_it() {
+    let drain =
+        |environment: &Environment| load(&plain()).unwrap().settings(environment).map(|settings| settings.drain);
+    let seconds = |delay, grace| DrainSettings { delay: Duration::from_secs(delay), grace: Duration::from_secs(grace) };
+    assert_eq!(drain(&Environment::default()), Ok(seconds(5, 23)));
+    let of_pod = |text: &str| Environment { grace_seconds: Some(text.to_owned()), ..Environment::default() };
+    assert_eq!(drain(&of_pod("12")), Ok(seconds(4, 6)));
+    assert!(drain(&of_pod("soon")).unwrap_err().to_string().starts_with("environment `SLIPSTREAM_GRACE_SECONDS`: "));
 }
 
 #[test]
