@@ -1,7 +1,8 @@
 //! The control thread: everything that is not a request.
 //!
 //! In: [`ControlSettings`], what the workers share with it. Out: a [`Control`], whose thread runs one tokio current-thread runtime with the
-//! admin server and, for the process that asks for it, the signals. A process may run several proxies, so nothing here is global.
+//! admin server, the steps of the end that time decides and, for the process that asks for it, the signals. A process may run several
+//! proxies, so nothing here is global.
 //! Must not know: requests. No worker waits for this thread: it reads their counters, and they watch [`Stop`].
 
 mod certificates;
@@ -9,26 +10,31 @@ mod certificates;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use tokio::runtime::{self, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 use crate::admin;
 use crate::budget::Budget;
-use crate::config::{Snapshot, kernel_bytes};
+use crate::config::{DrainSettings, Snapshot, kernel_bytes};
 use crate::limits::Permits;
+use crate::stop::{Phase, Stop};
 use crate::telemetry::WorkerCounters;
 use crate::tls::Certificates;
 pub use certificates::Reloads;
 
 /// How often the kernel is asked for the memory of our sockets.
 const KERNEL_MEMORY_EVERY: Duration = Duration::from_secs(1);
+
+/// What is left to send once the app is gone. With what the workers need after it, the process ends within a second of its signal.
+const LEAVE: Duration = Duration::from_millis(700);
 
 /// What the control thread reads of a proxy.
 #[derive(Debug)]
@@ -48,6 +54,7 @@ pub struct ControlSettings {
     /// Set by the workers' side once every worker accepts.
     pub ready: Arc<AtomicBool>,
     pub stop: Arc<Stop>,
+    pub drain: DrainSettings,
 }
 
 /// The kernel interface in use, and why this one.
@@ -62,7 +69,8 @@ pub struct Driver {
 pub fn spawn(settings: ControlSettings) -> io::Result<Control> {
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
     let handle = runtime.handle().clone();
-    let stop = settings.stop.clone();
+    let (stop, counters) = (settings.stop.clone(), settings.counters.clone());
+    handle.spawn(lead(stop.clone(), settings.drain));
     let served = settings.admin.as_ref().map(TcpListener::local_addr).transpose()?;
     for warning in settings.certificates.iter().flat_map(|certificates| certificates.warnings(SystemTime::now())) {
         tracing::warn!("{warning}");
@@ -94,7 +102,7 @@ pub fn spawn(settings: ControlSettings) -> io::Result<Control> {
 
     let (end, ended) = oneshot::channel();
     let thread = std::thread::Builder::new().name("control".to_owned()).spawn(move || run(&runtime, ended))?;
-    Ok(Control { admin: served, handle, stop, end: Some(end), thread: Some(thread) })
+    Ok(Control { admin: served, counters, handle, stop, end: Some(end), thread: Some(thread) })
 }
 
 /// Tells the budget what the kernel holds for our sockets.
@@ -116,6 +124,7 @@ fn run(runtime: &Runtime, ended: oneshot::Receiver<()>) {
 pub struct Control {
     /// Where the admin server listens, with the port that the kernel gave.
     pub admin: Option<SocketAddr>,
+    counters: Vec<Arc<WorkerCounters>>,
     handle: runtime::Handle,
     stop: Arc<Stop>,
     end: Option<oneshot::Sender<()>>,
@@ -123,7 +132,7 @@ pub struct Control {
 }
 
 impl Control {
-    /// From here on SIGTERM and SIGINT ask this proxy to stop, and the second one ends the process at once.
+    /// From here on SIGTERM and SIGINT ask this proxy to end, and the second one ends the process at once.
     ///
     /// For `main` only: it takes the signals' default away from the whole process, for good.
     pub fn stop_on_signals(&self) -> io::Result<()> {
@@ -134,13 +143,19 @@ impl Control {
         Ok(())
     }
 
-    /// The proxy's wish to end, to ask for it or to wait for it.
+    /// The proxy's way to its end, to ask for it or to wait for it.
     pub fn stop(&self) -> &Arc<Stop> {
         &self.stop
     }
 
     /// The admin server answers until here: call it when the workers have ended.
-    pub fn finish(self) {}
+    pub fn finish(self) {
+        self.stop.advance(Phase::Ended);
+        match self.counters.iter().map(|worker| worker.requests_broken_off.sum()).sum::<u64>() {
+            0 => tracing::info!("ended: no request was broken off"),
+            n => tracing::warn!("ended: requests that took too long and were broken off: {n}"),
+        }
+    }
 }
 
 impl Drop for Control {
@@ -167,54 +182,46 @@ impl Signals {
     }
 }
 
+/// The first signal ends the proxy in order, the second one the process.
 async fn stop_on(mut signals: Signals, stop: Arc<Stop>) {
     let (name, _) = signals.next().await;
-    tracing::info!("{name}: no new connections, requests in flight are finished; a second signal ends at once");
-    stop.ask();
+    // In a pod a drain began at the deletion, and the kubelet signals a sidecar once the app has ended. A signal alone is a person's or a
+    // supervisor's: no list of endpoints lags behind it, so nothing is gained by a delay.
+    if stop.phase() == Phase::Running {
+        tracing::info!("{name}: ending; a second signal ends at once");
+        stop.advance(Phase::Closing);
+    } else {
+        tracing::info!(
+            "{name} after a drain: the app is gone, answers under way have {LEAVE:?}; a second signal ends at once"
+        );
+        stop.advance(Phase::Leaving);
+    }
     let (name, code) = signals.next().await;
     tracing::warn!("{name} again: ending with requests in flight");
     std::process::exit(code);
 }
 
-/// The wish that a proxy ends. Asked once, never taken back; any thread may ask, wait or look.
-#[derive(Debug, Default)]
-pub struct Stop {
-    asked: AtomicBool,
-    tasks: Notify,
-    threads: Condvar,
-    /// Guards nothing but the moment between a look at `asked` and the wait.
-    looking: Mutex<()>,
-}
-
-impl Stop {
-    pub fn ask(&self) {
-        self.asked.store(true, Ordering::Release);
-        self.tasks.notify_waiters();
-        let _looking = self.looking.lock().unwrap_or_else(PoisonError::into_inner);
-        self.threads.notify_all();
-    }
-
-    /// One load.
-    pub fn is_asked(&self) -> bool {
-        self.asked.load(Ordering::Acquire)
-    }
-
-    /// Waits as a task of any runtime that can be woken from another thread (monoio: feature `sync`). Costs no wake-ups.
-    pub async fn asked(&self) {
-        let mut notified = std::pin::pin!(self.tasks.notified());
-        notified.as_mut().enable();
-        if !self.is_asked() {
-            notified.await;
+/// Takes the steps of the end that time decides, and says them.
+async fn lead(stop: Arc<Stop>, drain: DrainSettings) {
+    let DrainSettings { delay, grace } = drain;
+    stop.reached(Phase::Draining).await;
+    if stop.phase() == Phase::Draining {
+        tracing::info!(
+            "draining: not ready any more, answers end their connections, new connections are taken for {delay:?}"
+        );
+        if timeout(delay, stop.reached(Phase::Closing)).await.is_err() {
+            stop.advance(Phase::Closing);
         }
     }
-
-    /// Waits as a thread. True: asked.
-    pub fn wait_timeout(&self, at_most: Duration) -> bool {
-        let looking = self.looking.lock().unwrap_or_else(PoisonError::into_inner);
-        let waited = self.threads.wait_timeout_while(looking, at_most, |()| !self.is_asked());
-        drop(waited);
-        self.is_asked()
+    if stop.phase() == Phase::Closing {
+        tracing::info!("closing: no new connections, requests in flight have {grace:?}");
     }
+    let all_of_it = async {
+        stop.reached(Phase::Leaving).await;
+        let _ = timeout(LEAVE, stop.reached(Phase::Ended)).await;
+    };
+    let _ = timeout(grace, all_of_it).await;
+    stop.advance(Phase::Ended);
 }
 
 #[cfg(test)]

@@ -23,6 +23,7 @@ mod reply;
 mod route;
 mod serve;
 mod start;
+pub mod stop;
 pub mod telemetry;
 pub mod timeouts;
 pub mod tls;

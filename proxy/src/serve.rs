@@ -20,6 +20,7 @@ use crate::leave::{Leave, Unused};
 use crate::listen::Listening;
 use crate::pool::{Ages, Lease, Replay};
 use crate::reply;
+use crate::stop::Phase;
 use crate::telemetry::Record;
 use crate::timeouts::Timer;
 use crate::transport::Transport;
@@ -55,7 +56,7 @@ pub(crate) async fn connection(
     let mut served = 0u32;
     loop {
         let snapshot = worker.snapshot();
-        let after = match downstream.next_head(&snapshot.policy, worker.rest_after()).await {
+        let after = match downstream.next_head(&snapshot.policy, worker.phase(), worker.rest_after()).await {
             Ok(Next::Idle) => return Some(downstream),
             Ok(Next::Head(head)) => serve(worker, listening, &snapshot, &mut downstream, &head).await,
             Ok(Next::Over) => After::Close,
@@ -93,7 +94,7 @@ async fn serve(
     let record = Record::start(&worker.counters);
     let policy = crate::route::policy(snapshot, downstream.incoming.filled(), head, &downstream.fields);
     let persist = match head.version {
-        _ if !head.persistent || worker.is_stopping() => Persist::Close,
+        _ if !head.persistent => Persist::Close,
         _ if downstream.is_aged(policy.timeouts.max_connection_age) => Persist::Close,
         Version::Http11 => Persist::Keep,
         Version::Http10 => Persist::KeepHttp10,
@@ -108,20 +109,26 @@ async fn serve(
         record: &record,
         at_head: Cell::new(false),
     };
-    if head.max_forwards == Some(0) {
-        return request.answer_as_last_hop(downstream).await;
-    }
-    match request.exchange(downstream).await {
-        Ok(after) => after,
-        Err(fault) => {
-            record.failed(fault);
-            let persist = if fault.ends_downstream() || !request.at_head.get() { Persist::Close } else { persist };
-            if matches!(fault.kind, Kind::ClientGone) {
-                return After::Close;
+    let after = if head.max_forwards == Some(0) {
+        request.answer_as_last_hop(downstream).await
+    } else {
+        match request.exchange(downstream).await {
+            Ok(after) => after,
+            Err(fault) => {
+                record.failed(fault);
+                if fault.kind == Kind::ClientGone {
+                    return After::Close;
+                }
+                let ends = fault.ends_downstream() || !request.at_head.get();
+                let persist = if ends { Persist::Close } else { request.persist() };
+                answer_fault(worker, downstream, fault, Some(head.method), persist, &policy.timeouts).await
             }
-            answer_fault(worker, downstream, fault, Some(head.method), persist, &policy.timeouts).await
         }
+    };
+    if after == After::Close && persist != Persist::Close && worker.is_stopping() {
+        worker.counters.closed_by_drain[0].add(1);
     }
+    after
 }
 
 /// One request on its way.
@@ -327,7 +334,7 @@ impl Exchange<'_> {
         let encode = self.encode(&answer);
         let until_close = encode == Encode::Unchunked || (encode == Encode::AsIs && answer.body == Body::UntilClose);
         // A body that is still on its way when the answer begins may never be wanted whole: the connection ends with the answer.
-        let persist = if until_close || !upload.is_whole() { Persist::Close } else { self.persist };
+        let persist = if until_close || !upload.is_whole() { Persist::Close } else { self.persist() };
         let mut out = Buf::head();
         let chunked = encode == Encode::Chunked || (encode == Encode::AsIs && answer.body.is_chunked());
         h1::answer_head(&mut out, buf.filled(), &answer, fields, persist, chunked, &worker.date());
@@ -371,6 +378,11 @@ impl Exchange<'_> {
         Ok(Attempt::Answered(if persist == Persist::Close || !whole { After::Close } else { After::Next }))
     }
 
+    /// Whether the connection outlives an answer whose head is written now.
+    fn persist(&self) -> Persist {
+        if self.worker.is_stopping() { Persist::Close } else { self.persist }
+    }
+
     /// How the body reaches this client (RFC 9112 section 6.3 and 7).
     fn encode(&self, answer: &ResponseHead) -> Encode {
         match (answer.body, self.head.version) {
@@ -395,7 +407,7 @@ impl Exchange<'_> {
     }
 
     async fn answer_as_last_hop(&self, downstream: &mut Downstream) -> After {
-        let persist = if self.head.body.is_over() { self.persist } else { Persist::Close };
+        let persist = if self.head.body.is_over() { self.persist() } else { Persist::Close };
         let mut out = Buf::head();
         let bytes = downstream.incoming.filled();
         reply::last_hop(&mut out, bytes, self.head, &downstream.fields, persist, &self.worker.date());
@@ -422,6 +434,10 @@ async fn answer_fault(
 ) -> After {
     if fault.kind == Kind::ClientGone {
         return After::Close;
+    }
+    if worker.phase() == Phase::Ended {
+        // It failed because we ended its wait: an answer would put the blame on somebody.
+        return After::BreakOff;
     }
     worker.counters.answered(fault.status());
     let mut out = Buf::head();

@@ -13,13 +13,14 @@ use arc_swap::ArcSwap;
 use crate::budget::Budget;
 use crate::buf::HEAD_BYTES;
 use crate::config::{ListenerSettings, Settings, Snapshot};
-use crate::control::{self, Control, ControlSettings, Stop};
+use crate::control::{self, Control, ControlSettings};
 use crate::io::{
     Driver, DriverError, Listener, Runtime, bind, map_memory_from, pin_to_nth_cpu, raise_descriptor_limit,
 };
 use crate::limits::Permits;
-use crate::listen::{self, Listening, Lot, Places};
+use crate::listen::{Crew, Hall, Inbox, Listening, Lot, Places};
 use crate::pool::Pool;
+use crate::stop::{Phase, Stop};
 use crate::telemetry::WorkerCounters;
 use crate::tls::{CertError, Certificates};
 use crate::worker::Worker;
@@ -160,13 +161,15 @@ pub fn start(settings: Settings) -> Result<Running, StartError> {
         kernel_memory: settings.memory.stat.clone(),
         ready: ready.clone(),
         stop: stop.clone(),
+        drain: settings.drain,
     })
     .map_err(StartError::Thread)?;
 
     let (report, reports) = mpsc::channel();
     let mut workers = Vec::new();
     let places = Arc::new(Places::default());
-    for (n, sockets) in sockets.into_iter().enumerate() {
+    let (crew, inboxes) = Crew::new(&counters);
+    for (n, (sockets, inbox)) in sockets.into_iter().zip(inboxes).enumerate() {
         let seed = Seed {
             n,
             pin: settings.pin,
@@ -177,6 +180,8 @@ pub fn start(settings: Settings) -> Result<Running, StartError> {
             counters: counters[n].clone(),
             snapshot: snapshot.clone(),
             places: places.clone(),
+            crew: crew.clone(),
+            inbox,
             budget: budget.clone(),
             permits: permits.clone(),
             stop: stop.clone(),
@@ -233,6 +238,8 @@ struct Seed {
     counters: Arc<WorkerCounters>,
     snapshot: Arc<ArcSwap<Snapshot>>,
     places: Arc<Places>,
+    crew: Arc<Crew>,
+    inbox: Inbox,
     budget: Arc<Budget>,
     permits: Arc<Permits>,
     stop: Arc<Stop>,
@@ -249,29 +256,37 @@ impl Seed {
         let (driver, report) = (self.driver, self.report.clone());
         let run = std::panic::AssertUnwindSafe(|| {
             Runtime::block_on(driver, |reactor| async move {
-                let worker = Worker::new(reactor.clone(), self.counters, &self.name, self.snapshot);
+                let worker = Worker::new(reactor.clone(), self.counters, &self.name, self.snapshot, self.stop);
                 let lot = Rc::new(Lot::default());
-                let mut pools = Vec::new();
                 monoio::spawn(lot.clone().attend(worker.clone()));
-                for (plan, socket) in self.plans.into_iter().zip(self.sockets) {
+                let listening = |plan: Plan| {
                     let upstream = plan.settings.upstream;
-                    let listening = Rc::new(Listening {
+                    Rc::new(Listening {
                         tls: plan.tls,
                         pool: Pool::new(reactor.clone(), worker.counters.clone(), upstream.addresses),
                         lot: lot.clone(),
                         permits: self.permits.clone(),
                         upstream_authority: upstream.authority,
-                    });
-                    pools.push(listening.pool.clone());
-                    let listener = Listener::new(&reactor, socket)?;
-                    let accept = listen::accept(worker.clone(), listener, listening, self.places.clone());
-                    monoio::spawn(until(self.stop.clone(), accept));
+                    })
+                };
+                let listenings = self.plans.into_iter().map(listening).collect();
+                let (me, crew) = (self.n, self.crew);
+                let hall = Rc::new(Hall { worker: worker.clone(), me, crew, places: self.places, listenings });
+                monoio::spawn(hall.clone().receive(self.inbox));
+                let mut doors = Vec::new();
+                for (number, socket) in self.sockets.into_iter().enumerate() {
+                    doors.push(monoio::spawn(hall.clone().accept(number, Listener::new(&reactor, socket)?)));
                 }
                 let _ = self.report.send(Ok(()));
-                self.stop.asked().await;
-                lot.close_all(&worker);
+                worker.reached(Phase::Closing).await;
+                worker.close_idle();
+                lot.close_all(&worker).await;
+                for door in doors {
+                    door.await;
+                }
+                hall.all_received().await;
                 worker.finish().await;
-                pools.iter().for_each(|pool| pool.close_idle());
+                hall.listenings.iter().for_each(|listening| listening.pool.close_idle());
                 reactor.settle().await;
                 io::Result::Ok(())
             })
@@ -285,15 +300,4 @@ impl Seed {
             Err(_) => std::process::abort(),
         }
     }
-}
-
-/// Runs `task` until the proxy is asked to end.
-async fn until(stop: Arc<Stop>, task: impl Future<Output = ()>) {
-    let mut stopped = std::pin::pin!(stop.asked());
-    let mut task = std::pin::pin!(task);
-    std::future::poll_fn(|cx| match stopped.as_mut().poll(cx) {
-        std::task::Poll::Ready(()) => std::task::Poll::Ready(()),
-        std::task::Poll::Pending => task.as_mut().poll(cx),
-    })
-    .await;
 }

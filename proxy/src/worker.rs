@@ -15,10 +15,9 @@ use arc_swap::cache::Cache;
 use crate::config::Snapshot;
 use crate::http::HttpDate;
 use crate::io::{Reactor, Tick, unix_s};
+use crate::stop::{FIRST_BYTE_WAIT, Phase, Stop};
 use crate::telemetry::WorkerCounters;
-
-/// How long requests in flight may take to end once the process is asked to.
-const GRACE: Duration = Duration::from_secs(10);
+use crate::timeouts::Timer;
 
 /// A connection that has sent nothing for so long comes to rest. Most connections that send a next request do so sooner, and need no new task.
 const REST_AFTER: Duration = Duration::from_secs(1);
@@ -32,7 +31,10 @@ const TASKS_FEW: usize = 64;
 const STALL_MIN: Duration = Duration::from_millis(8);
 
 /// How often a worker that is about to end looks whether it can.
-const GRACE_LOOK: Duration = Duration::from_millis(20);
+const END_LOOK: Duration = Duration::from_millis(20);
+
+/// How long tasks may take to see that their wait has ended.
+const BREAK_OFF_WAIT: Duration = Duration::from_secs(1);
 
 /// State of one worker, shared by its tasks.
 pub(crate) struct Worker {
@@ -46,8 +48,8 @@ pub(crate) struct Worker {
     // the outer count is the worker's own: cloning the inner one would contend between workers
     newest: RefCell<Rc<Arc<Snapshot>>>,
     date: RefCell<HttpDate>,
+    stop: Arc<Stop>,
     tasks: Cell<usize>,
-    stopping: Cell<bool>,
 }
 
 impl Worker {
@@ -56,6 +58,7 @@ impl Worker {
         counters: Arc<WorkerCounters>,
         name: &str,
         snapshots: Arc<ArcSwap<Snapshot>>,
+        stop: Arc<Stop>,
     ) -> Rc<Worker> {
         let newest = RefCell::new(Rc::new(snapshots.load_full()));
         Rc::new(Worker {
@@ -65,8 +68,8 @@ impl Worker {
             snapshots: RefCell::new(Cache::new(snapshots)),
             newest,
             date: RefCell::default(),
+            stop,
             tasks: Cell::new(0),
-            stopping: Cell::new(false),
         })
     }
 
@@ -87,9 +90,19 @@ impl Worker {
         *self.date.borrow_mut().at(unix_s())
     }
 
+    /// How far the proxy is on its way to its end. One load.
+    pub fn phase(&self) -> Phase {
+        self.stop.phase()
+    }
+
     /// Connections end after the answer under way.
     pub fn is_stopping(&self) -> bool {
-        self.stopping.get()
+        self.phase() >= Phase::Draining
+    }
+
+    /// Waits for a phase. May be dropped.
+    pub async fn reached(&self, phase: Phase) {
+        self.stop.reached(phase).await;
     }
 
     /// How long a connection without a request keeps its task, for a next request at its heels.
@@ -114,17 +127,27 @@ impl Worker {
         }
     }
 
-    /// Waits until the tasks are done, at most [`GRACE`]; then ends their waits, so that the kernel holds no buffer of ours any more.
+    /// Ends the connections that have carried a request and carry none now. Those that come to rest later end by themselves: what waits
+    /// for a head asks for the phase first.
+    pub fn close_idle(&self) {
+        self.counters.closed_by_drain[1].add(self.reactor.end_idle_waits(Timer::ConnectionIdle));
+    }
+
+    /// Waits until the tasks are done, until [`Phase::Ended`] at most. Then ends what is left, so that the kernel holds no buffer of ours any more.
     pub async fn finish(&self) {
-        self.stopping.set(true);
-        let until = Tick::now().after(GRACE);
-        while self.counters.requests_active.now() > 0 && Tick::now() < until {
-            self.reactor.sleep_until(Tick::now().after(GRACE_LOOK)).await;
+        let until = Tick::now().after(FIRST_BYTE_WAIT);
+        while self.tasks.get() > 0 && self.phase() < Phase::Ended {
+            if Tick::now() >= until {
+                // Those that have waited since before: they are new, and have not said a word.
+                self.reactor.end_idle_waits(Timer::RequestHeaders);
+            }
+            self.reactor.sleep_until(Tick::now().after(END_LOOK)).await;
         }
-        let until = Tick::now().after(Duration::from_secs(1));
+        self.counters.requests_broken_off.add(self.counters.requests_active.now());
+        let until = Tick::now().after(BREAK_OFF_WAIT);
         while self.tasks.get() > 0 && Tick::now() < until {
             self.reactor.end_all_waits();
-            self.reactor.sleep_until(Tick::now().after(GRACE_LOOK)).await;
+            self.reactor.sleep_until(Tick::now().after(END_LOOK)).await;
         }
     }
 }

@@ -7,7 +7,8 @@ use super::routes::Proxy;
 use super::text::{Kind, Text};
 use crate::fault::{self, Shed};
 use crate::io::Tick;
-use crate::telemetry::WorkerCounters;
+use crate::stop::Phase;
+use crate::telemetry::{CLOSED_BY_DRAIN, WorkerCounters};
 use crate::timeouts::Timer;
 
 /// Series of the certificate metric; beyond it those that end soonest stay.
@@ -24,6 +25,7 @@ pub(super) fn render(proxy: &Proxy) -> String {
     concurrency(&mut text, proxy, &sums);
     upstream(&mut text, &sums);
     faults(&mut text, &sums);
+    end(&mut text, &sums);
     certificates(&mut text, proxy);
     process(&mut text, &Process::now());
     text.into_string()
@@ -80,6 +82,11 @@ fn downstream(text: &mut Text, sums: &Sums<'_>) {
         "slipstream_downstream_connections_total",
         "Connections accepted from clients.",
         sums.of(|worker| worker.connections.sum()),
+    );
+    text.counter(
+        "slipstream_downstream_connections_handed_over_total",
+        "Connections that one worker accepted and another, with less to do, serves.",
+        sums.of(|worker| worker.connections_handed_over.sum()),
     );
     text.gauge(
         "slipstream_downstream_connections_open",
@@ -226,6 +233,28 @@ fn faults(text: &mut Text, sums: &Sums<'_>) {
         "slipstream_panics_total",
         "Tasks that panicked; each cost its own connection only.",
         sums.of(|worker| worker.panics.sum()),
+    );
+}
+
+fn end(text: &mut Text, sums: &Sums<'_>) {
+    let phase = sums.0.stop.phase();
+    let mut phases =
+        text.family("slipstream_phase", Kind::Gauge, "How far the proxy is on its way to its end; 1 where it is.");
+    for known in Phase::ALL {
+        phases.series(&[("phase", known.name())], u8::from(known == phase));
+    }
+    let mut closed = text.family(
+        "slipstream_connections_closed_by_drain_total",
+        Kind::Counter,
+        "Connections of clients that could have gone on, by how they ended: with an answer that said so, or idle.",
+    );
+    for (index, how) in CLOSED_BY_DRAIN.into_iter().enumerate() {
+        closed.series(&[("how", how)], sums.of(|worker| worker.closed_by_drain[index].sum()));
+    }
+    text.counter(
+        "slipstream_requests_broken_off_total",
+        "Requests still in flight when the grace of the end was over.",
+        sums.of(|worker| worker.requests_broken_off.sum()),
     );
 }
 

@@ -1,6 +1,6 @@
-//! The admin server: probes, `/metrics` and `/config`, for kubelets, scrapers and people.
+//! The admin server: probes, `/metrics`, `/config` and `/drain`, for kubelets, scrapers and people.
 //!
-//! In: a listener and a [`Proxy`] to look at. Out: answers. Runs on the control thread; it reads what the workers write and they never
+//! In: a listener and a [`Proxy`] to look at, or to drain. Out: answers. Runs on the control thread; it reads what the workers write and they never
 //! wait for it. Must not know: how a request is served. Limits: `server::CONNECTIONS_MAX`, [`Waits`].
 
 mod metrics;

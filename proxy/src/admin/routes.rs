@@ -7,15 +7,16 @@ use arc_swap::ArcSwap;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Extension, Router};
 
 use super::metrics;
 use super::server::Ends;
 use crate::budget::Budget;
 use crate::config::Snapshot;
-use crate::control::{Driver, Reloads, Stop};
+use crate::control::{Driver, Reloads};
 use crate::limits::Permits;
+use crate::stop::{Phase, Stop};
 use crate::telemetry::WorkerCounters;
 use crate::tls::Certificates;
 
@@ -36,9 +37,10 @@ pub struct Proxy {
 const PATHS: &str = "\
 /live     200 while the process runs
 /startup  200 once every worker accepts connections
-/ready    the same, and 503 again once the proxy stops
+/ready    the same, and 503 again once the proxy drains or ends
 /metrics  Prometheus text format
 /config   the policy in force and where each field comes from (from loopback only)
+/drain    POST: end in order, and take connections for a while yet (from loopback only)
 ";
 
 pub(super) fn router(proxy: Arc<Proxy>) -> Router {
@@ -48,8 +50,11 @@ pub(super) fn router(proxy: Arc<Proxy>) -> Router {
         .route("/ready", get(ready))
         .route("/metrics", get(metrics))
         .route("/config", get(config))
+        .route("/drain", post(drain))
         .fallback(async || (StatusCode::NOT_FOUND, format!("no such page; there are\n{PATHS}")))
-        .method_not_allowed_fallback(async || (StatusCode::METHOD_NOT_ALLOWED, "GET and HEAD only\n"))
+        .method_not_allowed_fallback(async || {
+            (StatusCode::METHOD_NOT_ALLOWED, "GET and HEAD only, but for /drain: POST\n")
+        })
         .with_state(proxy)
 }
 
@@ -62,8 +67,11 @@ async fn startup(State(proxy): State<Arc<Proxy>>) -> (StatusCode, &'static str) 
 }
 
 async fn ready(State(proxy): State<Arc<Proxy>>) -> (StatusCode, &'static str) {
-    if proxy.stop.is_asked() {
-        (StatusCode::SERVICE_UNAVAILABLE, "stopping: no new connections are accepted\n")
+    let phase = proxy.stop.phase();
+    if phase == Phase::Draining {
+        (StatusCode::SERVICE_UNAVAILABLE, "draining: connections are still taken, but send no more\n")
+    } else if phase > Phase::Draining {
+        (StatusCode::SERVICE_UNAVAILABLE, "ending: no new connections are taken\n")
     } else if proxy.ready.load(Ordering::Acquire) {
         (StatusCode::OK, "ready\n")
     } else {
@@ -88,6 +96,18 @@ async fn config(State(proxy): State<Arc<Proxy>>, Extension(ends): Extension<Ends
         "policy": snapshot.dump,
     });
     ([(header::CONTENT_TYPE, "application/json")], format!("{shown:#}\n")).into_response()
+}
+
+/// Returns at once: the kubelet waits for who asks before it goes on. Asked again it changes nothing.
+async fn drain(State(proxy): State<Arc<Proxy>>, Extension(ends): Extension<Ends>) -> (StatusCode, &'static str) {
+    if !ends.are_loopback() {
+        return (
+            StatusCode::FORBIDDEN,
+            "/drain is answered on loopback only: run slipstream-proxy drain inside the pod\n",
+        );
+    }
+    proxy.stop.advance(Phase::Draining);
+    (StatusCode::ACCEPTED, "draining\n")
 }
 
 #[cfg(test)]

@@ -2,9 +2,12 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::time::Instant;
+use std::sync::atomic::Ordering;
 
 use super::*;
+
+const HOUR: Duration = Duration::from_secs(3600);
+const SOON: Duration = Duration::from_millis(20);
 
 fn idle() -> ControlSettings {
     ControlSettings {
@@ -18,6 +21,7 @@ fn idle() -> ControlSettings {
         kernel_memory: None,
         ready: Arc::default(),
         stop: Arc::default(),
+        drain: DrainSettings { delay: HOUR, grace: HOUR },
     }
 }
 
@@ -39,9 +43,49 @@ fn probes_follow_the_proxy_from_start_to_stop() {
     assert_eq!(probes(), [200, 503, 503]);
     ready.store(true, Ordering::Release);
     assert_eq!(probes(), [200, 200, 200]);
-    stop.ask();
-    assert_eq!(probes(), [200, 200, 503]);
+    for phase in [Phase::Draining, Phase::Closing, Phase::Leaving, Phase::Ended] {
+        stop.advance(phase);
+        assert_eq!(probes(), [200, 200, 503], "{}", phase.name());
+    }
     control.finish();
+}
+
+/// Waits for a phase as a worker would.
+fn reached(stop: &Stop, phase: Phase) {
+    runtime::Builder::new_current_thread().build().unwrap().block_on(stop.reached(phase));
+}
+
+#[test]
+fn drain_goes_on_by_itself_when_its_delay_and_its_grace_are_over() {
+    let settings = ControlSettings { drain: DrainSettings { delay: SOON, grace: SOON }, ..idle() };
+    let stop = settings.stop.clone();
+    let control = spawn(settings).unwrap();
+    stop.advance(Phase::Draining);
+    reached(&stop, Phase::Ended);
+    control.finish();
+}
+
+#[test]
+fn stop_does_not_wait_for_the_delay_of_a_drain_but_for_the_grace() {
+    let settings = ControlSettings { drain: DrainSettings { delay: HOUR, grace: SOON }, ..idle() };
+    let stop = settings.stop.clone();
+    let control = spawn(settings).unwrap();
+    stop.ask();
+    reached(&stop, Phase::Ended);
+    control.finish();
+}
+
+#[test]
+fn app_that_is_gone_cuts_delay_and_grace_short() {
+    for before in [Phase::Draining, Phase::Closing] {
+        let settings = idle();
+        let stop = settings.stop.clone();
+        let control = spawn(settings).unwrap();
+        stop.advance(before);
+        stop.advance(Phase::Leaving);
+        reached(&stop, Phase::Ended);
+        control.finish();
+    }
 }
 
 #[test]
@@ -67,23 +111,4 @@ fn finish_does_not_wait_for_connections_that_idle() {
     assert_eq!(status(&control, "/live"), 200);
     control.finish();
     assert_eq!(idle.read(&mut [0; 1]).unwrap_or(0), 0);
-}
-
-#[test]
-fn stop_wakes_tasks_and_threads_whether_asked_before_or_after_they_wait() {
-    let stop = Arc::new(Stop::default());
-    assert!(!stop.wait_timeout(Duration::ZERO));
-    let runtime = runtime::Builder::new_current_thread().build().unwrap();
-    let long = Duration::from_secs(60);
-    std::thread::scope(|scope| {
-        let thread = scope.spawn(|| stop.wait_timeout(long));
-        let task = scope.spawn(|| runtime.block_on(stop.asked()));
-        let begin = Instant::now();
-        stop.ask();
-        assert!(thread.join().unwrap());
-        task.join().unwrap();
-        assert!(stop.wait_timeout(long));
-        assert!(begin.elapsed() < long);
-    });
-    runtime.block_on(stop.asked());
 }

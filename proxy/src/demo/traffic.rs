@@ -12,7 +12,7 @@ use rustls::{ClientConfig, RootCertStore};
 
 use super::certificate::Certificate;
 use super::client::{Client, Request};
-use crate::control::Stop;
+use crate::stop::Stop;
 
 /// After so many requests a client comes back on a new connection, as people do.
 const REQUESTS_PER_CONNECTION: usize = 40;

@@ -11,6 +11,7 @@ use crate::fault::{Fault, Kind};
 use crate::h1::{self, HeadLimits, RequestHead, Sender};
 use crate::http::Fields;
 use crate::io::{Deadline, IoError, Tick};
+use crate::stop::{FIRST_BYTE_WAIT, Phase};
 use crate::timeouts::Timer;
 use crate::transport::Transport;
 
@@ -74,13 +75,13 @@ impl Downstream {
     /// The next whole head. A connection that sends nothing for `rest_after` comes to rest.
     ///
     /// Errors: the fault to answer with, then close.
-    pub async fn next_head(&mut self, policy: &RoutePolicy, rest_after: Duration) -> Result<Next, Fault> {
+    pub async fn next_head(&mut self, policy: &RoutePolicy, phase: Phase, rest_after: Duration) -> Result<Next, Fault> {
         let limits = HeadLimits { bytes: policy.limits.head_bytes, fields: policy.limits.head_fields };
-        let mut deadline = self.first_deadline(&policy.timeouts, rest_after);
+        let mut deadline = self.first_deadline(&policy.timeouts, phase, rest_after);
         let mut parsed = 0;
         let mut skipped_empty_line = false;
         let mut has_begun = false;
-        let mut may_rest = self.requests > 0 && policy.timeouts.connection_idle > rest_after;
+        let mut may_be_over = self.requests > 0;
         loop {
             if !skipped_empty_line && self.incoming.filled().starts_with(b"\r\n") {
                 self.incoming.consume(2);
@@ -104,9 +105,10 @@ impl Downstream {
                 Ok(0) if was_empty => return Ok(Next::Over),
                 Ok(0) => return Err(Fault { kind: Kind::Malformed, detail: "a head that was cut off (RFC 9112 8)" }),
                 Ok(_) => {}
-                Err(IoError::Expired(_)) if was_empty && std::mem::take(&mut may_rest) => {
+                Err(IoError::Expired(_)) if was_empty && std::mem::take(&mut may_be_over) => {
                     if self.is_at_rest().await {
-                        return Ok(Next::Idle);
+                        let may_rest = policy.timeouts.connection_idle > rest_after;
+                        return Ok(if may_rest { Next::Idle } else { Next::Over });
                     }
                     // Something has come, if not yet a byte of a head: under TLS a part of a record.
                     deadline = Deadline::after(policy.timeouts.request_headers, Timer::RequestHeaders);
@@ -120,7 +122,7 @@ impl Downstream {
                 Err(IoError::Os(_)) => return Err(Fault { kind: Kind::ClientGone, detail: "the client broke off" }),
             }
             // Most heads have come whole with this, and need no deadline any more.
-            has_begun = was_empty && self.requests > 0;
+            has_begun = was_empty && deadline.timer == Timer::ConnectionIdle;
         }
     }
 
@@ -129,17 +131,20 @@ impl Downstream {
         age.is_some_and(|age| Tick::now().since(self.accepted) >= age)
     }
 
-    /// A new connection has to send a head soon; one that has sent requests may rest.
-    fn first_deadline(&mut self, timeouts: &Timeouts, rest_after: Duration) -> Deadline {
-        if self.requests == 0 {
-            return Deadline { at: self.accepted.after(timeouts.request_headers), timer: Timer::RequestHeaders };
-        }
-        if self.incoming.is_empty() {
-            self.idle_since = Tick::now();
-            let at = self.idle_since.after(timeouts.connection_idle.min(rest_after));
-            Deadline { at, timer: Timer::ConnectionIdle }
-        } else {
-            Deadline::after(timeouts.request_headers, Timer::RequestHeaders)
+    /// A new connection has to send a head soon; one that has sent requests may rest, until the proxy closes.
+    fn first_deadline(&mut self, timeouts: &Timeouts, phase: Phase, rest_after: Duration) -> Deadline {
+        let is_closing = phase >= Phase::Closing && self.incoming.is_empty();
+        match self.requests {
+            0 if is_closing => Deadline::after(FIRST_BYTE_WAIT.min(timeouts.request_headers), Timer::ConnectionIdle),
+            0 => Deadline { at: self.accepted.after(timeouts.request_headers), timer: Timer::RequestHeaders },
+            // What has come already is read all the same.
+            _ if is_closing => Deadline::after(Duration::ZERO, Timer::ConnectionIdle),
+            _ if self.incoming.is_empty() => {
+                self.idle_since = Tick::now();
+                let at = self.idle_since.after(timeouts.connection_idle.min(rest_after));
+                Deadline { at, timer: Timer::ConnectionIdle }
+            }
+            _ => Deadline::after(timeouts.request_headers, Timer::RequestHeaders),
         }
     }
 
@@ -164,7 +169,12 @@ impl Downstream {
         if incoming.is_leased() && incoming.spare_bytes() == 0 {
             incoming.reserve(incoming.len().clamp(1, limits.bytes));
         }
-        self.transport.recv(incoming, deadline).await
+        // One that is new while the proxy closes has a wait of its own, which is short: nobody ends it.
+        let is_new_in_the_end = self.requests == 0 && deadline.timer == Timer::ConnectionIdle;
+        self.transport.socket().set_idle(incoming.is_empty() && !is_new_in_the_end);
+        let got = self.transport.recv(incoming, deadline).await;
+        self.transport.socket().set_idle(false);
+        got
     }
 
     /// A connection that has come to rest ([`Next::Idle`]), and when it has been idle for too long.

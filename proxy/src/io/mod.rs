@@ -19,7 +19,7 @@ mod wheel;
 
 pub use clock::Tick;
 pub use driver::{Driver, DriverError, Runtime};
-pub use listener::{Listener, bind};
+pub use listener::{Accepted, Listener, bind};
 pub use reactor::{Deadline, Reactor};
 pub use stream::{IoError, Left, SentNow, Stream, connect};
 pub use sys::{map_memory_from, pin_to_nth_cpu, raise_descriptor_limit, unix_s};

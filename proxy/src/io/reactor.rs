@@ -144,6 +144,8 @@ pub(super) struct Slot {
     pub break_writes: Cell<Option<RawFd>>,
     /// Who has parked the stream is told by this number what happened to it, and nobody else is.
     parked: Cell<Option<u32>>,
+    /// The read that waits is for a beginning: nothing is lost when it ends.
+    pub idle: Cell<bool>,
 }
 
 impl Slot {
@@ -250,6 +252,7 @@ impl Reactor {
             broken: Cell::new(false),
             break_writes: Cell::new(None),
             parked: Cell::new(None),
+            idle: Cell::new(false),
         });
         entry.insert(slot.clone());
         SlotGuard { reactor: self.clone(), slot }
@@ -480,13 +483,26 @@ impl Reactor {
         }
     }
 
-    /// Ends every wait on the worker, as if its deadline had passed.
+    /// Ends the idle reads ([`super::Stream::set_idle`]) that wait for `timer`, as if it had run out. Returns how many there were.
+    pub fn end_idle_waits(&self, timer: Timer) -> u64 {
+        let is_meant = |slot: &Slot| slot.idle.get() && slot.read.timer.get() == timer;
+        let idle = self.all_slots().into_iter().filter(|slot| is_meant(slot));
+        idle.map(|slot| self.expire(&slot, Direction::Read)).count() as u64
+    }
+
+    /// Ends every wait on the worker, as if its deadline had passed. Writes only where one waits: ending one resets the connection under io_uring,
+    /// and an answer that the kernel has taken over still arrives.
     pub fn end_all_waits(&self) {
-        let slots: Vec<Rc<Slot>> = self.slots.borrow().iter().map(|(_, slot)| slot.clone()).collect();
-        for slot in slots {
+        for slot in self.all_slots() {
             self.expire(&slot, Direction::Read);
-            self.expire(&slot, Direction::Write);
+            if slot.write.due.get() != Tick::NEVER {
+                self.expire(&slot, Direction::Write);
+            }
         }
+    }
+
+    fn all_slots(&self) -> Vec<Rc<Slot>> {
+        self.slots.borrow().iter().map(|(_, slot)| slot.clone()).collect()
     }
 }
 

@@ -266,6 +266,11 @@ impl Stream {
         .await
     }
 
+    /// Says of the reads from here on whether they wait for a beginning: such a one may be ended at any time ([`Reactor::end_idle_waits`]).
+    pub fn set_idle(&self, idle: bool) {
+        self.slot.idle.set(idle);
+    }
+
     /// Moves the deadline of the read that is under way.
     pub fn set_read_deadline(&self, deadline: Deadline) {
         self.slot.reactor.arm(&self.slot.slot, Direction::Read, deadline);

@@ -8,6 +8,7 @@ use crate::buf::Buf;
 use crate::config::TlsMode;
 use crate::downstream::Downstream;
 use crate::io::{Deadline, Stream, Tick};
+use crate::stop::Phase;
 use crate::timeouts::Timer;
 use crate::tls::{Certificates, TlsStream};
 use crate::transport::Transport;
@@ -60,10 +61,10 @@ async fn with_tls(worker: &Worker, certificates: &Certificates, stream: Stream, 
 
 /// Serves it until it ends or comes to rest; then it is parked.
 pub(super) async fn serve(worker: Rc<Worker>, listening: Rc<Listening>, downstream: Downstream, open: Open) {
-    if let Some(downstream) = crate::serve::connection(&worker, &listening, downstream).await
-        && !worker.is_stopping()
-    {
-        let lot = listening.lot.clone();
-        lot.park(&worker, downstream, listening, open);
+    let Some(downstream) = crate::serve::connection(&worker, &listening, downstream).await else { return };
+    if worker.phase() >= Phase::Closing {
+        return downstream.linger().await;
     }
+    let lot = listening.lot.clone();
+    lot.park(&worker, downstream, listening, open);
 }

@@ -34,11 +34,16 @@ impl Gauge {
     }
 }
 
+/// How a connection ended because the proxy ends: with the answer that said so, or while it carried no request.
+pub const CLOSED_BY_DRAIN: [&str; 2] = ["answered", "idle"];
+
 /// What one worker counts. Names and meanings are those of `/metrics` (see `admin::metrics`).
 #[derive(Debug, Default)]
 pub struct WorkerCounters {
     /// Downstream connections accepted.
     pub connections: Counter,
+    /// Of those, the ones handed over to another worker, which serves them.
+    pub connections_handed_over: Counter,
     /// Downstream connections open now.
     pub connections_open: Gauge,
     /// Of those, the ones that are parked: idle, without a task.
@@ -73,6 +78,10 @@ pub struct WorkerCounters {
     pub stall: super::Stall,
     /// Tasks that panicked; each cost its own connection only.
     pub panics: Counter,
+    /// Connections of clients that could have gone on, by how they ended: [`CLOSED_BY_DRAIN`].
+    pub closed_by_drain: [Counter; CLOSED_BY_DRAIN.len()],
+    /// Requests in flight when nothing was waited for any more.
+    pub requests_broken_off: Counter,
     /// Faults by [`crate::fault::Kind`], at `Kind::index`.
     pub faults: [Counter; crate::fault::Kind::COUNT],
     /// Timeouts by [`crate::timeouts::Timer`], in the order of `Timer::ALL`.

@@ -6,6 +6,6 @@ mod counters;
 mod record;
 mod stall;
 
-pub use counters::{Counter, Gauge, WorkerCounters};
+pub use counters::{CLOSED_BY_DRAIN, Counter, Gauge, WorkerCounters};
 pub use record::Record;
 pub use stall::Stall;

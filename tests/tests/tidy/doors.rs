@@ -21,6 +21,7 @@ const ROOMS: &[Room] = &[
     Room { name: "http", rooms: &[], libraries: &[] },
     Room { name: "budget", rooms: &[], libraries: &[] },
     Room { name: "buf", rooms: &["budget"], libraries: &[] },
+    Room { name: "stop", rooms: &[], libraries: &["tokio::sync::Notify"] },
     Room { name: "fault", rooms: &["timeouts"], libraries: &[] },
     Room { name: "telemetry", rooms: &["fault", "timeouts"], libraries: &[] },
     Room { name: "config", rooms: &[], libraries: &["slipstream_schema", "serde_json", "clap::Args"] },
@@ -60,7 +61,7 @@ const ROOMS: &[Room] = &[
     },
     Room {
         name: "downstream",
-        rooms: &["buf", "config", "fault", "h1", "http", "io", "timeouts", "transport"],
+        rooms: &["buf", "config", "fault", "h1", "http", "io", "stop", "timeouts", "transport"],
         libraries: &["memchr"],
     },
     Room {
@@ -69,7 +70,11 @@ const ROOMS: &[Room] = &[
         libraries: &[],
     },
     // What the tasks of a worker share; it knows none of them.
-    Room { name: "worker", rooms: &["config", "http", "io", "telemetry"], libraries: &["arc_swap", "monoio::spawn"] },
+    Room {
+        name: "worker",
+        rooms: &["config", "http", "io", "stop", "telemetry", "timeouts"],
+        libraries: &["arc_swap", "monoio::spawn"],
+    },
     // The spine.
     Room {
         name: "serve",
@@ -89,6 +94,7 @@ const ROOMS: &[Room] = &[
             "pool",
             "reply",
             "route",
+            "stop::Phase",
             "telemetry",
             "timeouts",
             "transport",
@@ -109,12 +115,14 @@ const ROOMS: &[Room] = &[
             "limits::Permits",
             "pool::Pool",
             "serve",
+            "stop::Phase",
+            "telemetry::WorkerCounters",
             "timeouts",
             "tls",
             "transport",
             "worker",
         ],
-        libraries: &["slab"],
+        libraries: &["slab", "tokio::sync::mpsc"],
     },
     Room {
         name: "start",
@@ -127,6 +135,7 @@ const ROOMS: &[Room] = &[
             "limits::Permits",
             "listen",
             "pool::Pool",
+            "stop",
             "telemetry",
             "tls",
             "worker",
@@ -138,21 +147,33 @@ const ROOMS: &[Room] = &[
     // Beside the workers: the control thread, and who starts it all.
     Room {
         name: "control",
-        rooms: &["admin", "budget", "config", "limits::Permits", "telemetry", "tls"],
+        rooms: &["admin", "budget", "config", "limits::Permits", "stop", "telemetry", "tls"],
         libraries: &["arc_swap", "tokio", "tracing", "libc::SIGTERM", "libc::SIGINT"],
     },
     Room {
         name: "admin",
-        rooms: &["budget", "config", "control", "fault", "io::Tick", "limits::Permits", "telemetry", "timeouts", "tls"],
+        rooms: &[
+            "budget",
+            "config",
+            "control",
+            "fault",
+            "io::Tick",
+            "limits::Permits",
+            "stop",
+            "telemetry",
+            "timeouts",
+            "tls",
+        ],
         libraries: &["arc_swap", "axum", "hyper", "hyper_util", "tokio", "serde_json"],
     },
     Room {
         name: "demo",
-        rooms: &["config", "control", "fault", "start", "telemetry"],
+        rooms: &["config", "control", "fault", "start", "stop", "telemetry"],
         libraries: &["axum", "hyper", "rcgen", "rustls", "tokio"],
     },
     Room { name: "cli", rooms: &["config", "demo"], libraries: &["clap", "slipstream_schema"] },
-    Room { name: "main", rooms: &["cli", "demo", "log", "start"], libraries: &["tracing"] },
+    Room { name: "drain", rooms: &[], libraries: &[] },
+    Room { name: "main", rooms: &["cli", "demo", "drain", "log", "start"], libraries: &["tracing"] },
 ];
 
 /// Parts of the standard library, and the only rooms that may use them.
@@ -160,7 +181,7 @@ const OF_STD: &[(&str, &[&str])] = &[
     ("std::fs", &["admin", "config", "demo", "tls"]),
     ("std::process", &["cli", "control", "main", "start::abort", "demo"]),
     ("std::env", &["config", "log", "demo", "cli"]),
-    ("std::net::TcpStream", &["demo", "io"]),
+    ("std::net::TcpStream", &["demo", "drain", "io"]),
     ("std::net::TcpListener", &["control", "demo", "io", "start"]),
     ("std::net::UdpSocket", &[]),
     ("std::os::fd", &["io"]),

@@ -58,7 +58,7 @@ const WORDS: [Word; 8] = [
 ];
 
 const LOCKS: &[(&str, &str)] = &[
-    ("proxy/src/control.rs", "`Stop` is waited for by threads that are no workers"),
+    ("proxy/src/stop.rs", "`Stop` is waited for by threads that are no workers"),
     ("proxy/src/demo/", "its traffic runs on threads of its own"),
     ("proxy/src/limits/permits.rs", "the line of who waits: held for a few instructions, while the limit is reached"),
 ];
@@ -104,7 +104,7 @@ fn no_work_is_left_behind() {
 
 #[test]
 fn misplaced_word_is_found() {
-    let root = File::new("proxy/src/lib.rs", "mod pool;\nmod io;\nmod demo;\nmod control;\n");
+    let root = File::new("proxy/src/lib.rs", "mod pool;\nmod io;\nmod demo;\nmod stop;\n");
     let with = |path: &str, text: &str| misplaced(&[root.clone(), File::new(path, text)], &WORDS);
     for (word, text) in [
         ("unsafe", "fn f() {\n unsafe { g() } }"),
@@ -123,7 +123,7 @@ fn misplaced_word_is_found() {
     assert_complains(&with("proxy/src/io.rs", "unsafe fn f() {}"), &["unsafe"]);
     let in_io = [root.clone(), File::new("proxy/src/io/mod.rs", "unsafe fn f() {}")];
     assert_none(&misplaced(&in_io, &WORDS));
-    assert_none(&with("proxy/src/control.rs", "use std::sync::Mutex;"));
+    assert_none(&with("proxy/src/stop.rs", "use std::sync::Mutex;"));
 }
 
 #[test]

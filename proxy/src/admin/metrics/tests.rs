@@ -59,6 +59,9 @@ fn names_that_others_rely_on_are_there() {
         "slipstream_tls_plain_connections_total",
         "slipstream_tls_reloads_total{result=\"ok\"}",
         "slipstream_tls_reloads_total{result=\"failed\"}",
+        "slipstream_phase{phase=\"running\"}",
+        "slipstream_connections_closed_by_drain_total{how=\"idle\"}",
+        "slipstream_requests_broken_off_total",
         "process_resident_memory_bytes",
         "process_cpu_seconds_total",
         "process_open_fds",
@@ -107,6 +110,19 @@ fn permits_are_shown_as_they_are_now() {
     assert_eq!(series["slipstream_would_shed_total{reason=\"limit\"}"], 4.0);
     assert_eq!(series["slipstream_queue_wait_seconds_total"], 1.5);
     drop(taken);
+}
+
+#[test]
+fn one_phase_is_marked() {
+    let proxy = testing::proxy(1);
+    for phase in Phase::ALL {
+        proxy.stop.advance(phase);
+        let series = read(&render(&proxy));
+        for other in Phase::ALL {
+            let marked = series[&format!("slipstream_phase{{phase=\"{}\"}}", other.name())];
+            assert_eq!(marked, f64::from(u8::from(other == phase)), "{} in {}", other.name(), phase.name());
+        }
+    }
 }
 
 #[test]

@@ -79,10 +79,42 @@ fn config_is_refused_unless_both_ends_are_loopback() {
 }
 
 #[test]
+fn drain_is_refused_unless_both_ends_are_loopback_and_begins_once() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let proxy = Arc::new(testing::proxy(1));
+    let asked = |local: &str, remote: &str| {
+        let ends = Ends { local: local.parse().unwrap(), remote: remote.parse().unwrap() };
+        runtime.block_on(drain(State(proxy.clone()), Extension(ends))).0.as_u16()
+    };
+    assert_eq!(asked("10.0.0.1:7590", "10.0.0.1:5"), 403);
+    assert_eq!(asked("10.0.0.1:7590", "127.0.0.1:5"), 403);
+    assert_eq!(asked("[::ffff:10.0.0.1]:7590", "[::ffff:10.0.0.1]:5"), 403);
+    assert_eq!(proxy.stop.phase(), Phase::Running);
+    assert_eq!(asked("[::ffff:127.0.0.1]:7590", "[::ffff:127.0.0.1]:5"), 202);
+    assert_eq!(proxy.stop.phase(), Phase::Draining);
+    proxy.stop.advance(Phase::Closing);
+    assert_eq!(asked("[::1]:7590", "[::1]:5"), 202);
+    assert_eq!(proxy.stop.phase(), Phase::Closing);
+}
+
+#[test]
+fn drain_is_asked_by_post_alone() {
+    let served = served(Waits::default());
+    for method in ["GET", "HEAD", "PUT", "DELETE"] {
+        let answer = served.ask(method, "/drain").to_lowercase();
+        assert!(answer.starts_with("http/1.1 405") && answer.contains("allow: post"), "{answer}");
+    }
+    assert!(served.ask("GET", "/ready").contains("starting"), "none of them drained");
+    assert!(served.ask("POST", "/drain").starts_with("HTTP/1.1 202"));
+    let answer = served.ask("GET", "/ready");
+    assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("draining"), "{answer}");
+}
+
+#[test]
 fn unknown_path_is_404_and_lists_what_there_is() {
     let answer = served(Waits::default()).ask("GET", "/metric");
     assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
-    for path in ["/live", "/ready", "/startup", "/metrics", "/config"] {
+    for path in ["/live", "/ready", "/startup", "/metrics", "/config", "/drain"] {
         assert!(answer.contains(&format!("\n{path} ")), "{answer}");
     }
 }

@@ -306,6 +306,7 @@ fn on_sockets<T: Send + 'static>(
     let client = std::thread::spawn(move || client(address));
     Runtime::block_on(Driver::choose(IoDriver::Epoll).unwrap(), async |reactor| {
         let (stream, _) = Listener::new(&reactor, socket).unwrap().accept().await.unwrap();
+        let stream = stream.into_stream(&reactor).unwrap();
         server(reactor, stream).await;
     })
     .unwrap();
