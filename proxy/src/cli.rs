@@ -5,11 +5,12 @@
 
 use std::ffi::OsString;
 use std::io::Write;
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Parser, ValueEnum};
-use slipstream_schema::{Field, IoDriver, WorkerCount, is_without_effect};
+use slipstream_schema::{AdminAddress, Field, IoDriver, WorkerCount, is_without_effect};
 
 use crate::config::{Environment, Flags, Loaded, Settings, built_in_snapshot, load};
 use crate::demo;
@@ -19,6 +20,8 @@ use crate::demo;
 pub enum Command {
     Run(Box<Startup>),
     Check(Box<CheckArgs>),
+    /// A proxy that runs is to drain: the one with this admin address.
+    Drain(SocketAddr),
     Demo(demo::Options),
 }
 
@@ -51,6 +54,7 @@ fn parse_from(arguments: impl IntoIterator<Item = OsString>, environment: &Envir
             Ok(Command::Run(Box::new(Startup { settings, warnings: loaded.warnings })))
         }
         Verb::Check(args) => Ok(Command::Check(Box::new(args))),
+        Verb::Drain(args) => Ok(Command::Drain(args.admin)),
         Verb::Demo(args) => Ok(Command::Demo(demo::Options {
             seconds: args.seconds,
             workers: environment.workers(args.workers),
@@ -121,8 +125,10 @@ Examples:
       HTTPS in front of it
   slipstream-proxy check --config proxy.yaml
       what holds, and which of it the file says
+  slipstream-proxy drain
+      the proxy that runs here ends in order, and takes connections for a while yet: what a pod's preStop hook runs
 
-Exit codes: 0 ended in order, 1 failed while starting or running, 2 wrong arguments or configuration.";
+Exit codes: 0 ended in order, 1 failed while starting, running or asking, 2 wrong arguments or configuration.";
 
 #[derive(Debug, clap::Subcommand)]
 enum Verb {
@@ -130,6 +136,8 @@ enum Verb {
     Run(Flags),
     /// Print what `run` with the same flags would use and who said it (builtin, file or flag), or what is wrong with it; opens no socket
     Check(CheckArgs),
+    /// Ask the proxy that runs here to end in order, and return at once: it is not ready any more, takes connections for `drain.delay`, then finishes
+    Drain(DrainArgs),
     /// Start a small app and the proxy in front of it, with a certificate made on the spot, and show live what happens
     Demo(DemoArgs),
 }
@@ -149,6 +157,21 @@ pub struct CheckArgs {
 enum Output {
     Text,
     Json,
+}
+
+#[derive(Debug, Clone, clap::Args)]
+struct DrainArgs {
+    /// Its admin server, as `run --admin` has it
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:7590", value_parser = admin_server)]
+    admin: SocketAddr,
+}
+
+fn admin_server(text: &str) -> Result<SocketAddr, String> {
+    match text.parse() {
+        Ok(AdminAddress::At(address)) => Ok(address),
+        Ok(AdminAddress::Off) => Err("a proxy without an admin server cannot be asked: send it SIGTERM".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 #[derive(Debug, Clone, clap::Args)]

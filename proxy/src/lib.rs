@@ -8,6 +8,7 @@ pub mod config;
 pub mod control;
 pub mod demo;
 mod downstream;
+pub mod drain;
 pub mod fault;
 #[cfg(fuzzing)]
 pub mod fuzzing;

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use slipstream_proxy::cli::{self, Command, Startup};
-use slipstream_proxy::{StartError, demo, log};
+use slipstream_proxy::{StartError, demo, drain, log};
 
 /// The proxy did not start, or not end in order.
 const FAILED: u8 = 1;
@@ -18,6 +18,7 @@ fn main() -> ExitCode {
         Err(code) => return code,
         Ok(Command::Check(args)) => return cli::check(&args),
         Ok(Command::Run(startup)) => run(*startup),
+        Ok(Command::Drain(admin)) => drain::ask(admin).map_err(|error| failed(&error)),
         Ok(Command::Demo(options)) => demo::run(options).map_err(|error| failed(&*error)),
     };
     match done {

@@ -84,12 +84,24 @@ fn a_file_that_only_lacks_this_machines_files_is_right_and_says_so() {
 }
 
 #[test]
+fn drain_where_nothing_listens_ends_with_1_and_names_the_address() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let output = slipstream(&["drain", "--admin", &free]);
+    assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(1), b"".as_slice()));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        said.starts_with(&format!("error: no proxy can be asked at {free}: ")) && said.contains("--admin ADDRESS:PORT"),
+        "{said}"
+    );
+}
+
+#[test]
 fn version_and_help_are_on_stdout() {
     let version = slipstream(&["--version"]);
     assert_eq!((version.status.code(), version.stderr.as_slice()), (Some(0), b"".as_slice()));
     assert_eq!(String::from_utf8(version.stdout).unwrap(), format!("slipstream-proxy {}\n", env!("CARGO_PKG_VERSION")));
     let help = String::from_utf8(slipstream(&["--help"]).stdout).unwrap();
-    for word in ["run", "check", "demo", "Examples:", "Exit codes:"] {
+    for word in ["run", "check", "drain", "demo", "Examples:", "Exit codes:"] {
         assert!(help.contains(word), "{word} in\n{help}");
     }
 }

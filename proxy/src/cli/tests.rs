@@ -44,6 +44,17 @@ fn demo_ends_by_itself_where_it_is_told_to() {
 }
 
 #[test]
+fn drain_asks_where_run_is_served_unless_told_otherwise() {
+    let asked = |words: &str| match typed(words) {
+        Ok(Command::Drain(admin)) => admin,
+        other => panic!("{words}: {other:?}"),
+    };
+    let built_in = slipstream_schema::StaticFile::built_in().admin.unwrap();
+    assert_eq!(AdminAddress::At(asked("slipstream-proxy drain")), built_in);
+    assert_eq!(asked("slipstream-proxy drain --admin [::]:1"), "[::]:1".parse().unwrap());
+}
+
+#[test]
 fn wrong_arguments_end_with_code_2() {
     for words in [
         "slipstream-proxy",
@@ -61,6 +72,9 @@ fn wrong_arguments_end_with_code_2() {
         "slipstream-proxy run --listen http://127.0.0.1:1 --upstream http://127.0.0.1:1 --config /no/such/file",
         "slipstream-proxy check -o xml",
         "slipstream-proxy demo --workers none",
+        "slipstream-proxy drain --admin off",
+        "slipstream-proxy drain --admin 7590",
+        "slipstream-proxy drain 127.0.0.1:7590",
     ] {
         assert!(is_wrong(words), "{words}");
     }
