@@ -60,9 +60,13 @@ impl Client {
     }
 
     pub fn try_tls(address: SocketAddr, tls: &Tls) -> std::io::Result<Client> {
+        Client::try_tls_on(connected(address, None), tls)
+    }
+
+    /// Makes the handshake on a connection that stands.
+    pub fn try_tls_on(mut tcp: TcpStream, tls: &Tls) -> std::io::Result<Client> {
         let name = ServerName::try_from(tls.name.clone()).unwrap();
         let mut connection = ClientConnection::new(Arc::new(tls.config.clone()), name).unwrap();
-        let mut tcp = connected(address, None);
         while connection.is_handshaking() {
             connection.complete_io(&mut tcp)?;
         }

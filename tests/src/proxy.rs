@@ -24,6 +24,7 @@ pub struct Proxy {
     workers: usize,
     config: Option<String>,
     flags: Vec<String>,
+    environment: Vec<(String, String)>,
 }
 
 impl Proxy {
@@ -37,6 +38,7 @@ impl Proxy {
             workers: 1,
             config: None,
             flags: Vec::new(),
+            environment: Vec::new(),
         }
     }
 
@@ -77,6 +79,12 @@ impl Proxy {
         self.config(&format!("policy:\n{sections}"))
     }
 
+    /// A variable of its environment.
+    pub fn env(mut self, name: &str, value: &str) -> Proxy {
+        self.environment.push((name.into(), value.into()));
+        self
+    }
+
     /// Starts the process and waits until it is ready.
     pub fn start(self) -> Running {
         let (mut running, stdout) = self.launch();
@@ -113,6 +121,7 @@ impl Proxy {
             command.arg("--config").arg(file);
             directory
         });
+        command.envs(self.environment);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = spawn(command).unwrap_or_else(|error| panic!("the proxy does not start: {error}"));
         let stdout = child.stdout.take().unwrap();
@@ -172,6 +181,16 @@ impl Running {
     /// A plain connection.
     pub fn client(&self) -> Client {
         Client::plain(self.http())
+    }
+
+    /// Runs `slipstream-proxy drain` for this proxy.
+    pub fn drain(&self) -> Exit {
+        let mut command = Command::new(proxy_binary());
+        command.args(["drain", "--admin", &self.admin().to_string()]);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let output = spawn(command).and_then(|child| child.wait_with_output()).unwrap();
+        assert!(output.stdout.is_empty(), "drain has nothing to say");
+        Exit { status: output.status, stderr: String::from_utf8_lossy(&output.stderr).into_owned() }
     }
 
     pub fn metrics(&self) -> Metrics {
