@@ -464,16 +464,12 @@ impl Reactor {
 
     /// Waits until `at`. Owns no buffer: may be dropped.
     pub async fn sleep_until(self: &Rc<Self>, at: Tick) {
-        let guard = self.slot(false);
-        self.arm(&guard.slot, Direction::Read, Deadline { at, timer: Timer::StreamIdle });
-        std::future::poll_fn(|cx| match guard.read.expired() {
-            Some(_) => Poll::Ready(()),
-            None => {
-                guard.read.wait(cx);
-                Poll::Pending
-            }
-        })
-        .await;
+        self.alarm().reached(at).await;
+    }
+
+    /// For somebody who sleeps often: one wait at a time.
+    pub fn alarm(self: &Rc<Self>) -> Alarm {
+        Alarm(self.slot(false))
     }
 
     /// Lets the kernel let go of the buffers of streams that were dropped.
@@ -503,6 +499,24 @@ impl Reactor {
 
     fn all_slots(&self) -> Vec<Rc<Slot>> {
         self.slots.borrow().iter().map(|(_, slot)| slot.clone()).collect()
+    }
+}
+
+/// What a sleep needs, for one after another.
+pub struct Alarm(SlotGuard);
+
+impl Alarm {
+    /// Waits until `at`. Owns no buffer: may be dropped.
+    pub async fn reached(&self, at: Tick) {
+        self.0.reactor.arm(&self.0.slot, Direction::Read, Deadline { at, timer: Timer::StreamIdle });
+        std::future::poll_fn(|cx| match self.0.read.expired() {
+            Some(_) => Poll::Ready(()),
+            None => {
+                self.0.read.wait(cx);
+                Poll::Pending
+            }
+        })
+        .await;
     }
 }
 

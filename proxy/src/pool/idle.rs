@@ -120,10 +120,11 @@ impl Sweeper {
 
 /// Throws away what has gone stale or old, for as long as the worker lives. Costs nothing while nothing is idle.
 pub(super) async fn sweep(pool: Rc<Pool>) {
+    let alarm = pool.reactor.alarm();
     loop {
         let next = pool.drop_bad();
         pool.sweeper.naps_until.set(next);
-        let mut nap = pin!(pool.reactor.sleep_until(next));
+        let mut nap = pin!(alarm.reached(next));
         let mut polled = false;
         std::future::poll_fn(|cx| {
             *pool.sweeper.waker.borrow_mut() = Some(cx.waker().clone());

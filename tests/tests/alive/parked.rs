@@ -1,6 +1,6 @@
 //! Idle connections are parked: no task, no buffer; they serve, close and time out as if they were not.
 
-use slipstream_tests::{App, Certs, Client, Driver, on_both_drivers};
+use slipstream_tests::{App, Certs, Client, on_both_drivers};
 
 use crate::{Way, nothing_is_left, proxy};
 

@@ -4,7 +4,9 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use slipstream_proxy::config::{IoDriver, ListenerSettings, Settings, UpstreamSettings, built_in_snapshot};
+use slipstream_proxy::config::{
+    DrainSettings, IoDriver, ListenerSettings, Memory, Settings, UpstreamSettings, built_in_snapshot,
+};
 use slipstream_tests::{
     App, Client, Conn, Driver, Event, Inside, Metrics, Origin, Proxy, Response, Running, eventually, on_both_drivers,
 };
@@ -118,6 +120,8 @@ fn start_here(driver: Driver, app: &App, limit: Option<u32>) -> slipstream_proxy
         },
         admin: Some((Ipv4Addr::LOCALHOST, 0).into()),
         name: "slipstream".to_owned(),
+        drain: DrainSettings { delay: Duration::ZERO, grace: Duration::from_secs(10) },
+        memory: Memory { budget_bytes: 256 << 20, stat: None },
         snapshot: Arc::new(snapshot),
     };
     slipstream_proxy::start(settings).expect("the proxy starts")

@@ -5,7 +5,7 @@ use crate::config::built_in_snapshot;
 
 fn played(seconds: Option<u64>, started: impl FnOnce(&Running) -> io::Result<()>) -> String {
     let snapshot = Arc::new(built_in_snapshot());
-    let memory = crate::config::Memory { budget_bytes: 1 << 20, stat: None };
+    let memory = crate::config::Memory { budget_bytes: 256 << 20, stat: None };
     let options = Options { seconds, workers: 1, io_driver: IoDriver::Epoll, snapshot, memory };
     let mut out = Vec::new();
     play(&options, &mut out, false, started).unwrap();
