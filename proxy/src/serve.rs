@@ -60,6 +60,10 @@ pub(crate) async fn connection(
             Ok(Next::Idle) => return Some(downstream),
             Ok(Next::Head(head)) => serve(worker, listening, &snapshot, &mut downstream, &head).await,
             Ok(Next::Over) => After::Close,
+            Ok(Next::Expired(timer)) => {
+                worker.idle_expired(timer);
+                After::Close
+            }
             Err(fault) => {
                 worker.counters.failed(fault);
                 answer_fault(worker, &mut downstream, fault, None, Persist::Close, &snapshot.policy.timeouts).await

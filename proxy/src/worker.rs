@@ -117,6 +117,13 @@ impl Worker {
         monoio::spawn(guarded(worker, begin));
     }
 
+    /// A connection without a request has waited for too long. At the end of the proxy its wait is ended whatever its time.
+    pub fn idle_expired(&self, timer: Timer) {
+        if self.phase() < Phase::Closing {
+            self.counters.timeouts[timer as usize].add(1);
+        }
+    }
+
     /// A task had its turn, from `began` on.
     fn note_turn(&self, began: Tick) {
         let now = Tick::now();

@@ -28,6 +28,8 @@ pub(crate) enum Next {
     Head(RequestHead),
     /// The client is done.
     Over,
+    /// It said nothing for too long.
+    Expired(Timer),
     /// The connection has come to rest.
     Idle,
 }
@@ -105,16 +107,17 @@ impl Downstream {
                 Ok(0) if was_empty => return Ok(Next::Over),
                 Ok(0) => return Err(Fault { kind: Kind::Malformed, detail: "a head that was cut off (RFC 9112 8)" }),
                 Ok(_) => {}
-                Err(IoError::Expired(_)) if was_empty && std::mem::take(&mut may_be_over) => {
+                Err(IoError::Expired(timer)) if was_empty && std::mem::take(&mut may_be_over) => {
                     if self.is_at_rest().await {
                         let may_rest = policy.timeouts.connection_idle > rest_after;
-                        return Ok(if may_rest { Next::Idle } else { Next::Over });
+                        return Ok(if may_rest { Next::Idle } else { Next::Expired(timer) });
                     }
                     // Something has come, if not yet a byte of a head: under TLS a part of a record.
                     deadline = Deadline::after(policy.timeouts.request_headers, Timer::RequestHeaders);
                     continue;
                 }
                 // Nobody waits for an answer to nothing.
+                Err(IoError::Expired(timer)) if was_empty => return Ok(Next::Expired(timer)),
                 Err(_) if was_empty => return Ok(Next::Over),
                 Err(IoError::Expired(timer)) => {
                     return Err(Fault { kind: Kind::TimedOut(timer), detail: "the head did not arrive whole in time" });

@@ -78,6 +78,9 @@ impl Lot {
         worker.counters.connections_parked.fall();
         open.is_parked(false);
         let timer = resting.transport.socket().unpark();
+        if let Some(timer) = timer {
+            worker.idle_expired(timer);
+        }
         let task_worker = worker.clone();
         worker.spawn(move || async move {
             match timer {

@@ -52,6 +52,7 @@ on_both_drivers! {
         }
         nothing_is_left(&proxy, 0);
         until_parked(&proxy, 0);
+        assert_eq!(proxy.metrics().sum_where("slipstream_timeouts_total", "timeout=\"connectionIdle\""), 2);
     }
 
     /// RFC 8446 section 5.1: a record may come in pieces. What has come of it is not lost, and not parked.
