@@ -14,7 +14,7 @@ use arc_swap::cache::Cache;
 
 use crate::config::Snapshot;
 use crate::http::HttpDate;
-use crate::io::{Reactor, Tick, unix_s};
+use crate::io::{Reactor, Tick, trim_memory, unix_s};
 use crate::stop::{FIRST_BYTE_WAIT, Phase, Stop};
 use crate::telemetry::WorkerCounters;
 use crate::timeouts::Timer;
@@ -50,6 +50,8 @@ pub(crate) struct Worker {
     date: RefCell<HttpDate>,
     stop: Arc<Stop>,
     tasks: Cell<usize>,
+    /// There were many tasks since the memory of those that ended was given back.
+    was_crowded: Cell<bool>,
 }
 
 impl Worker {
@@ -70,6 +72,7 @@ impl Worker {
             date: RefCell::default(),
             stop,
             tasks: Cell::new(0),
+            was_crowded: Cell::new(false),
         })
     }
 
@@ -107,7 +110,11 @@ impl Worker {
 
     /// How long a connection without a request keeps its task, for a next request at its heels.
     pub fn rest_after(&self) -> Duration {
-        if self.tasks.get() <= TASKS_FEW { REST_AFTER } else { REST_AFTER_CROWDED }
+        if self.tasks.get() <= TASKS_FEW {
+            return REST_AFTER;
+        }
+        self.was_crowded.set(true);
+        REST_AFTER_CROWDED
     }
 
     /// Runs the task that `begin` makes; its panic costs nothing but itself.
@@ -183,6 +190,10 @@ struct Running(Rc<Worker>);
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.0.tasks.set(self.0.tasks.get() - 1);
+        let left = self.0.tasks.get() - 1;
+        self.0.tasks.set(left);
+        if left == 0 && self.0.was_crowded.take() {
+            trim_memory();
+        }
     }
 }

@@ -209,6 +209,12 @@ pub fn socket_domain_twice(fd: RawFd) -> (libc::c_int, libc::c_int) {
     seen
 }
 
+/// Gives free memory back to the system, also from between what is used. Takes a part of a millisecond for each MiB of the heap.
+pub fn trim_memory() {
+    // SAFETY: no memory is passed.
+    unsafe { libc::malloc_trim(0) };
+}
+
 /// Lets the process have as many descriptors as it may: the soft limit is raised to the hard one. Best effort.
 pub fn raise_descriptor_limit() {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };

@@ -37,7 +37,7 @@ struct Parked {
 pub(crate) struct Lot {
     parked: RefCell<Slab<Parked>>,
     /// Longest idle first. An entry is stale where that place is empty or was taken at another time.
-    by_age: RefCell<VecDeque<(usize, Tick)>>,
+    by_age: RefCell<VecDeque<(u32, Tick)>>,
 }
 
 impl Lot {
@@ -66,9 +66,9 @@ impl Lot {
             buf::trim();
         }
         let mut by_age = self.by_age.borrow_mut();
-        by_age.push_back((key, since));
+        by_age.push_back((key as u32, since));
         if by_age.len() > 2 * parked.len() + STALE_MAX {
-            by_age.retain(|&(key, since)| parked.get(key).is_some_and(|parked| parked.since == since));
+            by_age.retain(|&(key, since)| parked.get(key as usize).is_some_and(|parked| parked.since == since));
         }
     }
 
@@ -119,10 +119,10 @@ impl Lot {
         while closed < count {
             let Some((key, since)) = self.by_age.borrow_mut().pop_front() else { break };
             let mut parked = self.parked.borrow_mut();
-            if parked.get(key).is_none_or(|parked| parked.since != since) {
+            if parked.get(key as usize).is_none_or(|parked| parked.since != since) {
                 continue;
             }
-            let gone = parked.remove(key);
+            let gone = parked.remove(key as usize);
             drop(parked);
             gone.resting.transport.farewell();
             drop(gone);
