@@ -38,6 +38,8 @@ pub enum Kind {
     UpstreamBrokenOff,
     /// A timer ran out.
     TimedOut(Timer),
+    /// The same, while the app did not take its request.
+    SendTimedOut(Timer),
     /// A file descriptor, a port or memory could not be had.
     Resources,
     /// The worker of this request panicked in it.
@@ -67,7 +69,7 @@ impl Kind {
             Kind::UpstreamClosed => 9,
             Kind::UpstreamGarbage => 10,
             Kind::UpstreamBrokenOff => 11,
-            Kind::TimedOut(_) => 12,
+            Kind::TimedOut(_) | Kind::SendTimedOut(_) => 12,
             Kind::Resources => 13,
             Kind::Internal => 14,
             Kind::OverLimit => 15,
@@ -125,7 +127,7 @@ impl Fault {
             Kind::NotImplemented => 501,
             Kind::VersionNotSupported => 505,
             Kind::ConnectFailed | Kind::UpstreamClosed | Kind::UpstreamGarbage | Kind::UpstreamBrokenOff => 502,
-            Kind::TimedOut(timer) => match timer {
+            Kind::TimedOut(timer) | Kind::SendTimedOut(timer) => match timer {
                 Timer::RequestHeaders | Timer::RequestBodyIdle | Timer::TlsHandshake | Timer::ConnectionIdle => 408,
                 Timer::Queue => 503,
                 Timer::Connect
@@ -153,7 +155,8 @@ impl Fault {
             Kind::ConnectFailed => "connection_refused",
             Kind::UpstreamClosed | Kind::UpstreamBrokenOff => "connection_terminated",
             Kind::UpstreamGarbage => "http_protocol_error",
-            Kind::TimedOut(timer) => match timer {
+            Kind::SendTimedOut(Timer::StreamIdle) => "connection_write_timeout",
+            Kind::TimedOut(timer) | Kind::SendTimedOut(timer) => match timer {
                 Timer::RequestHeaders | Timer::RequestBodyIdle | Timer::TlsHandshake => "http_request_error",
                 Timer::Connect => "connection_timeout",
                 Timer::ResponseHeaders | Timer::Request => "http_response_timeout",
@@ -169,7 +172,7 @@ impl Fault {
     /// Our word for it: the timer's name, or the metric's label.
     pub fn word(&self) -> &'static str {
         match self.kind {
-            Kind::TimedOut(timer) => timer.name(),
+            Kind::TimedOut(timer) | Kind::SendTimedOut(timer) => timer.name(),
             kind => Kind::LABELS[kind.index()],
         }
     }
@@ -198,7 +201,7 @@ impl Fault {
             | Kind::UpstreamBrokenOff
             | Kind::OverMemory
             | Kind::Internal => true,
-            Kind::TimedOut(timer) => matches!(
+            Kind::TimedOut(timer) | Kind::SendTimedOut(timer) => matches!(
                 timer,
                 Timer::RequestHeaders | Timer::RequestBodyIdle | Timer::TlsHandshake | Timer::ConnectionIdle
             ),

@@ -40,7 +40,7 @@ impl WorkerCounters {
 
     pub fn failed(&self, fault: Fault) {
         self.faults[fault.kind.index()].add(1);
-        if let Kind::TimedOut(timer) = fault.kind {
+        if let Kind::TimedOut(timer) | Kind::SendTimedOut(timer) = fault.kind {
             self.timeouts[timer as usize].add(1);
         }
         if let Some(why) = fault.shed() {

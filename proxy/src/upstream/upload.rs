@@ -170,7 +170,8 @@ fn stopped(error: IoError) -> UploadEnd {
         // It may have answered and closed; its answer is worth more than our error.
         IoError::Os(_) => UploadEnd::AppStopped,
         IoError::Expired(timer) => {
-            UploadEnd::Failed(Fault { kind: Kind::TimedOut(timer), detail: "the app did not take the request in time" })
+            let detail = "the app did not take the request in time";
+            UploadEnd::Failed(Fault { kind: Kind::SendTimedOut(timer), detail })
         }
     }
 }

@@ -218,6 +218,26 @@ on_both_drivers! {
         assert_eq!(client.rest().1, End::Reset);
     }
 
+    /// RFC 9209 section 2.3.8.
+    fn app_that_does_not_take_its_request_is_a_504(driver: Driver) {
+        let over = Event::new();
+        let scripted = over.clone();
+        let app = App::with_receive_buffer(8 << 10, move |mut conn| {
+            conn.request_head();
+            scripted.wait("the time is over");
+        });
+        let proxy = proxy(driver, &app, "streamIdle: 300ms");
+        let mut client = proxy.client();
+        client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 8000000\r\n\r\n");
+        client.offer(vec![0; 8_000_000]);
+        let response = client.response();
+        over.raise();
+        assert_eq!(response.status, 504);
+        let proxy_status = response.fields.joined("proxy-status");
+        assert_eq!(proxy_status, "slipstream; error=connection_write_timeout; details=\"streamIdle\"");
+        assert_counted(&proxy, "streamIdle");
+    }
+
     /// RFC 9112 section 9.5.
     fn idle_connection_is_closed(driver: Driver) {
         let app = App::ok();
