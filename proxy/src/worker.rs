@@ -14,7 +14,7 @@ use arc_swap::cache::Cache;
 
 use crate::config::Snapshot;
 use crate::http::HttpDate;
-use crate::io::{Reactor, Tick, trim_memory, unix_s};
+use crate::io::{Reactor, Tick, coarse_ns, trim_memory, unix_s};
 use crate::stop::{FIRST_BYTE_WAIT, Phase, Stop};
 use crate::telemetry::WorkerCounters;
 use crate::timeouts::Timer;
@@ -131,13 +131,12 @@ impl Worker {
         }
     }
 
-    /// A task had its turn, from `began` on.
-    fn note_turn(&self, began: Tick) {
-        let now = Tick::now();
-        let took = now.since(began);
+    /// A task had its turn, from `began_ns` on.
+    fn note_turn(&self, began_ns: u64) {
+        let took = Duration::from_nanos(coarse_ns().saturating_sub(began_ns));
         if took >= STALL_MIN {
             self.counters.stalls.add(1);
-            self.counters.stall.note(now.0, took);
+            self.counters.stall.note(Tick::now().0, took);
         }
     }
 
@@ -172,9 +171,9 @@ pub(crate) async fn guarded<T: Future<Output = ()>>(worker: Rc<Worker>, begin: i
     let _running = Running(worker.clone());
     let mut task = pin!(begin());
     let panicked = std::future::poll_fn(|cx| {
-        let began = Tick::now();
+        let began_ns = coarse_ns();
         let polled = catch_unwind(AssertUnwindSafe(|| task.as_mut().poll(cx)));
-        worker.note_turn(began);
+        worker.note_turn(began_ns);
         match polled {
             Ok(poll) => poll.map(|()| false),
             Err(_) => Poll::Ready(true),

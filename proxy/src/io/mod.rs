@@ -22,4 +22,6 @@ pub use driver::{Driver, DriverError, Runtime};
 pub use listener::{Accepted, Listener, bind};
 pub use reactor::{Deadline, Reactor};
 pub use stream::{IoError, Left, SentNow, Stream, connect};
-pub use sys::{map_memory_from, pin_to_nth_cpu, raise_descriptor_limit, trim_memory, unix_s};
+pub use sys::{
+    clock_coarse_ns as coarse_ns, map_memory_from, pin_to_nth_cpu, raise_descriptor_limit, trim_memory, unix_s,
+};
