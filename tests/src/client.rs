@@ -292,6 +292,14 @@ impl Tls {
         self
     }
 
+    /// What a handshake begins with.
+    pub fn hello(&self) -> Vec<u8> {
+        let name = ServerName::try_from(self.name.clone()).unwrap();
+        let mut bytes = Vec::new();
+        ClientConnection::new(Arc::new(self.config.clone()), name).unwrap().write_tls(&mut bytes).unwrap();
+        bytes
+    }
+
     fn with_versions(name: &str, certs: &Certs, versions: &[&'static rustls::SupportedProtocolVersion]) -> Tls {
         let mut roots = RootCertStore::empty();
         roots.add(certs.authority_der()).unwrap();

@@ -23,7 +23,9 @@ mod metrics;
 mod nursery;
 mod proxy;
 pub mod real;
+mod rest;
 mod shared;
+mod way;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -41,7 +43,9 @@ pub use message::{Broken, Fields, Framing, Head, Request, Response};
 pub use metrics::Metrics;
 pub use nursery::spawn;
 pub use proxy::{Exit, Proxy, Running};
+pub use rest::nothing_is_left;
 pub use shared::{Case, Shared, refused, refused_in_body, refused_in_body_late};
+pub use way::{NAME, Way};
 
 /// How long any single wait may take. Far above what a loaded machine needs, far below a CI job's limit.
 pub const DEADLINE: Duration = Duration::from_secs(10);

@@ -25,6 +25,7 @@ pub struct Proxy {
     config: Option<String>,
     flags: Vec<String>,
     environment: Vec<(String, String)>,
+    descriptors: Option<usize>,
 }
 
 impl Proxy {
@@ -39,6 +40,7 @@ impl Proxy {
             config: None,
             flags: Vec::new(),
             environment: Vec::new(),
+            descriptors: None,
         }
     }
 
@@ -85,6 +87,12 @@ impl Proxy {
         self
     }
 
+    /// It may have so many descriptors open at once, and cannot raise that.
+    pub fn descriptors(mut self, most: usize) -> Proxy {
+        self.descriptors = Some(most);
+        self
+    }
+
     /// Starts the process and waits until it is ready.
     pub fn start(self) -> Running {
         let (mut running, stdout) = self.launch();
@@ -104,7 +112,15 @@ impl Proxy {
     }
 
     fn launch(self) -> (Running, ChildStdout) {
-        let mut command = Command::new(proxy_binary());
+        let mut command = match self.descriptors {
+            None => Command::new(proxy_binary()),
+            // `ulimit` lowers the soft limit and the hard one.
+            Some(most) => {
+                let mut shell = Command::new("sh");
+                shell.args(["-c", "ulimit -n \"$0\" && exec \"$@\"", &most.to_string()]).arg(proxy_binary());
+                shell
+            }
+        };
         command.arg("run").args(["--upstream", &self.upstream, "--io-driver", self.driver.flag()]);
         command.args(["--workers", &self.workers.to_string(), "--admin", "127.0.0.1:0"]);
         command.args(&self.flags);
@@ -208,6 +224,11 @@ impl Running {
 
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Descriptors that are open now. The proxy is not asked, so this works where it has none to spare.
+    pub fn descriptors(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.pid())).unwrap().count()
     }
 
     /// Resident memory now, in bytes.
