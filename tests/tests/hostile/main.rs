@@ -1,7 +1,9 @@
 //! Bad neighbours: clients that leave, drip or grab all they can, apps that hang or break off. Each costs what it was given, nobody else pays,
 //! and nothing of it stays.
 
+mod apps;
 mod clients;
+mod drips;
 
 use slipstream_tests::{Certs, Driver, NAME, Origin, Proxy, Running, eventually};
 
