@@ -17,8 +17,8 @@ use crate::h1::{self, Ask, Body, Keep, Persist, RequestHead, ResponseHead};
 use crate::http::{Method, Version};
 use crate::io::{Deadline, Tick};
 use crate::leave::{Leave, Unused};
-use crate::listen::Listening;
-use crate::pool::{Ages, Lease, Replay};
+use crate::listen::{EVICTED_AT_ONCE, Listening};
+use crate::pool::{Ages, Lease, NO_DESCRIPTOR, Replay};
 use crate::reply;
 use crate::stop::Phase;
 use crate::telemetry::Record;
@@ -178,7 +178,7 @@ impl Exchange<'_> {
         loop {
             let lease = match warm.take() {
                 Some(lease) => lease,
-                None => match self.unless_left(downstream, &asked, pool.connect(self.ages(), self.deadline)).await? {
+                None => match self.unless_left(downstream, &asked, self.connect()).await? {
                     Ok(lease) => lease,
                     Err(fault) => {
                         downstream.incoming = asked.incoming;
@@ -195,6 +195,18 @@ impl Exchange<'_> {
                     asked = again;
                 }
             }
+        }
+    }
+
+    /// A new connection to the app, for which idle connections give way where there is no descriptor left.
+    async fn connect(&self) -> Result<Lease, Fault> {
+        loop {
+            let connected = self.listening.pool.connect(self.ages(), self.deadline).await;
+            let is_short = matches!(connected, Err(fault) if fault == NO_DESCRIPTOR);
+            if !is_short || self.listening.lot.evict(self.worker, EVICTED_AT_ONCE) == 0 {
+                return connected;
+            }
+            self.worker.reactor.until_closed().await;
         }
     }
 

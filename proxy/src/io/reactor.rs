@@ -442,6 +442,13 @@ impl Reactor {
         }
     }
 
+    /// Waits until the descriptors of streams that were dropped are free: under io_uring the kernel closes them at the next turn of the loop.
+    pub async fn until_closed(&self) {
+        if self.is_ring() {
+            self.yield_now().await;
+        }
+    }
+
     /// Lets everything else on the worker have its turn: other tasks, sockets, timers.
     ///
     /// monoio runs a task that wakes itself before all others, and neither polls the kernel nor fires timers while its queue is not empty.

@@ -78,6 +78,8 @@ impl Hall {
     async fn make_room(&self, listener: usize, places: usize) {
         if self.listenings[listener].lot.evict(&self.worker, places) == 0 {
             self.worker.reactor.sleep_until(Tick::now().after(ACCEPT_PAUSE)).await;
+        } else {
+            self.worker.reactor.until_closed().await;
         }
     }
 }

@@ -135,14 +135,17 @@ impl Pool {
     }
 }
 
+/// Who closes other connections may try again.
+pub(crate) const NO_DESCRIPTOR: Fault =
+    Fault { kind: Kind::Resources, detail: "no file descriptor or memory for a connection to the app" };
+
 fn explain(error: &io::Error) -> Fault {
     match error.raw_os_error() {
         Some(libc::ECONNREFUSED) => {
             Fault { kind: Kind::ConnectFailed, detail: "the app refused the connection: is it listening on its port?" }
         }
-        Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM | libc::EADDRNOTAVAIL) => {
-            Fault { kind: Kind::Resources, detail: "no file descriptor, port or memory for a connection to the app" }
-        }
+        Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) => NO_DESCRIPTOR,
+        Some(libc::EADDRNOTAVAIL) => Fault { kind: Kind::Resources, detail: "no port for a connection to the app" },
         _ => Fault { kind: Kind::ConnectFailed, detail: "the app could not be reached" },
     }
 }

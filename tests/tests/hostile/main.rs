@@ -3,6 +3,7 @@
 
 mod apps;
 mod clients;
+mod descriptors;
 mod drips;
 
 use slipstream_tests::{Certs, Driver, NAME, Origin, Proxy, Running, eventually};
