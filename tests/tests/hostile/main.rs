@@ -5,6 +5,7 @@ mod apps;
 mod clients;
 mod descriptors;
 mod drips;
+mod fairness;
 
 use slipstream_tests::{Certs, Driver, NAME, Origin, Proxy, Running, eventually};
 
