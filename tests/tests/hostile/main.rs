@@ -3,6 +3,7 @@
 
 mod apps;
 mod clients;
+mod clock;
 mod descriptors;
 mod drips;
 mod fairness;
