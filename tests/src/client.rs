@@ -65,8 +65,7 @@ impl Client {
 
     /// Makes the handshake on a connection that stands.
     pub fn try_tls_on(mut tcp: TcpStream, tls: &Tls) -> std::io::Result<Client> {
-        let name = ServerName::try_from(tls.name.clone()).unwrap();
-        let mut connection = ClientConnection::new(Arc::new(tls.config.clone()), name).unwrap();
+        let mut connection = tls.session();
         while connection.is_handshaking() {
             connection.complete_io(&mut tcp)?;
         }
@@ -75,8 +74,7 @@ impl Client {
 
     /// As [`Client::try_tls`]; its part of the handshake is sent `bytes` at a time.
     pub fn try_tls_in_pieces(address: SocketAddr, tls: &Tls, bytes: usize) -> std::io::Result<Client> {
-        let name = ServerName::try_from(tls.name.clone()).unwrap();
-        let mut connection = ClientConnection::new(Arc::new(tls.config.clone()), name).unwrap();
+        let mut connection = tls.session();
         let mut tcp = connected(address, None);
         while connection.is_handshaking() || connection.wants_write() {
             let mut flight = Vec::new();
@@ -270,6 +268,12 @@ impl Tls {
             TlsVersion::V1_3 => &rustls::version::TLS13,
         };
         Tls::with_versions(name, certs, &[version])
+    }
+
+    /// A handshake that is to be made, for who moves its bytes.
+    pub fn session(&self) -> ClientConnection {
+        let name = ServerName::try_from(self.name.clone()).unwrap();
+        ClientConnection::new(Arc::new(self.config.clone()), name).unwrap()
     }
 
     pub fn alpn(mut self, protocols: &[&str]) -> Tls {

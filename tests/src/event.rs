@@ -23,6 +23,12 @@ impl Event {
         *self.0.0.lock().unwrap()
     }
 
+    /// Waits until [`Event::raise`], at most for `pause`; whether it was raised.
+    pub fn raised_within(&self, pause: Duration) -> bool {
+        let raised = self.0.0.lock().unwrap();
+        *self.0.1.wait_timeout_while(raised, pause, |raised| !*raised).unwrap().0
+    }
+
     /// Waits until [`Event::raise`]; panics at the deadline with `what` was waited for.
     pub fn wait(&self, what: &str) {
         let raised = self.0.0.lock().unwrap();

@@ -24,6 +24,7 @@ mod nursery;
 mod proxy;
 pub mod real;
 mod rest;
+mod rng;
 mod shared;
 mod way;
 
@@ -44,6 +45,7 @@ pub use metrics::Metrics;
 pub use nursery::spawn;
 pub use proxy::{Exit, Proxy, Running};
 pub use rest::nothing_is_left;
+pub use rng::{Rng, asked};
 pub use shared::{Case, Shared, refused, refused_in_body, refused_in_body_late};
 pub use way::{NAME, Way};
 

@@ -15,15 +15,13 @@ mod reading;
 mod recorder;
 mod refusals;
 mod requests;
-mod rng;
 mod run;
 mod witness;
 
-use slipstream_tests::on_both_drivers;
+use slipstream_tests::{Rng, asked, on_both_drivers};
 
 use crate::account::Account;
 use crate::compare::{Verdict, compare};
-use crate::rng::Rng;
 use crate::run::{Case, Stage};
 use crate::witness::{SERVERS, Witnesses};
 
@@ -57,10 +55,6 @@ const PINNED: &[&[u8]] = &[
 
 /// How many failed cases a run shows before it gives up.
 const FAILURES_MAX: usize = 5;
-
-fn asked(name: &str, usual: u64) -> u64 {
-    std::env::var(name).map_or(usual, |value| value.parse().unwrap_or_else(|_| panic!("{name}={value} is no number")))
-}
 
 on_both_drivers! {
     needs "nginx, node, go";

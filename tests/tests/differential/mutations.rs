@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::literature::{CHUNK_LINES, CODINGS, LENGTHS, LINE_ENDS, LINES, filled_in};
-use crate::rng::Rng;
+use slipstream_tests::Rng;
 
 type Mutate = fn(&mut Rng, &mut Vec<u8>);
 

@@ -1,6 +1,6 @@
 //! Requests that the proxy has to accept, in every shape that the RFC allows and a few that only habit does, and how the app must see each.
 
-use crate::rng::Rng;
+use slipstream_tests::Rng;
 
 /// What a client sends on one connection.
 #[derive(Debug, Clone, Default)]

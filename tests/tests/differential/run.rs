@@ -10,9 +10,9 @@ use crate::compare::{Verdict, compare};
 use crate::mutations::MUTATIONS;
 use crate::recorder::{Arrived, Recorder};
 use crate::requests::{self, Meant};
-use crate::rng::Rng;
 use crate::witness::{Answer, SERVERS, Server, Witnesses};
 use crate::{reading, refusals};
+use slipstream_tests::Rng;
 
 /// What a client sends, and how it came about.
 #[derive(Debug, Clone)]
