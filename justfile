@@ -26,6 +26,10 @@ long:
 differential cases="50000" seed="1":
     DIFFERENTIAL_CASES={{cases}} DIFFERENTIAL_SEED={{seed}} cargo test -p slipstream-tests --test differential -- --include-ignored --nocapture
 
+# Everything at once under load, then the end: no wrong answer, all given back? So many seconds for each driver; the seed is any number.
+chaos seconds="300" seed="1":
+    CHAOS_SECONDS={{seconds}} CHAOS_SEED={{seed}} cargo test -p slipstream-tests --test chaos -- --include-ignored --nocapture --test-threads 1
+
 # Looks for input that breaks a rule of HTTP/1: request_head, response_head, chunked or framing. Needs cargo-fuzz.
 fuzz TARGET SECONDS:
     mkdir -p proxy/fuzz/corpus/{{TARGET}}
