@@ -30,14 +30,15 @@ pub fn breaker(doors: &Doors, storm: &Storm, mut rng: Rng) {
     }
 }
 
-/// Sends a head, or all, in small pieces with pauses: some come to their end in time.
+/// Sends a request in small pieces with pauses: some come to their end in time, some stop half-way and wait for what is said to that.
 pub fn dripper(doors: &Doors, storm: &Storm, mut rng: Rng) {
     while let Some(link) = reach(storm, || Link::open(doors, rng.percent(50))) {
         let mut link = Inlet::new(link);
         let asked = Asked::new(Plan::harmless(&mut rng), &mut rng);
         let (pieces, ms) = (1 + rng.below(40), rng.below(120));
+        let pieces_sent = if rng.percent(30) { pieces / 2 } else { pieces };
         storm.count("drippers");
-        for piece in asked.bytes.chunks(asked.bytes.len().div_ceil(pieces)) {
+        for piece in asked.bytes.chunks(asked.bytes.len().div_ceil(pieces)).take(pieces_sent) {
             if storm.is_over() || link.source.send(piece).is_err() {
                 break;
             }
