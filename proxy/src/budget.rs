@@ -1,20 +1,28 @@
 //! The bytes that the process may hold: buffers, tasks of connections, TLS sessions, and the kernel's buffers of its sockets.
 //!
 //! In: what a thread takes and gives back. Out: whether memory runs short. Each worker leases its share in steps, so that most leases of a
-//! buffer touch nothing that threads share. Nothing is refused here: whoever starts new work asks first ([`is_over`]), whoever has a choice
-//! takes less where memory is tight ([`is_tight`]). Must not know: what the bytes are for.
+//! buffer touch nothing that threads share; where memory is tight the steps are small, so that an idle connection that gives way makes a
+//! difference. Nothing is refused here: whoever starts new work asks first ([`is_over`]), whoever has a choice takes less where memory is
+//! tight ([`is_tight`]). Must not know: what the bytes are for.
 
 use std::cell::{Cell, OnceCell};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-/// What a worker takes from the budget, and gives back, at once.
+/// What a worker takes from the budget, and gives back, at once; less where that would be more than a small part of it.
 const STEP_BYTES: usize = 1024 * 1024;
+
+/// The same where memory is tight: as exact as it matters.
+const TIGHT_STEP_BYTES: usize = 16 * 1024;
+
+/// The budget is so many steps of each worker, or more. One may hold three that it does not use: together less than a twentieth of it.
+const STEPS_MIN: usize = 64;
 
 /// The budget of a process.
 #[derive(Debug)]
 pub struct Budget {
     limit: usize,
+    step: usize,
     /// Steps that the workers hold.
     leased: AtomicUsize,
     /// What the kernel holds for our sockets, where it is counted to us.
@@ -34,8 +42,10 @@ thread_local! {
 }
 
 impl Budget {
-    pub fn new(limit_bytes: usize) -> Arc<Budget> {
-        Arc::new(Budget { limit: limit_bytes, leased: AtomicUsize::new(0), kernel: AtomicUsize::new(0) })
+    /// Shared by `workers` threads, at least 1.
+    pub fn new(limit_bytes: usize, workers: usize) -> Arc<Budget> {
+        let step = (limit_bytes / (STEPS_MIN * workers)).clamp(TIGHT_STEP_BYTES, STEP_BYTES);
+        Arc::new(Budget { limit: limit_bytes, step, leased: AtomicUsize::new(0), kernel: AtomicUsize::new(0) })
     }
 
     pub fn limit_bytes(&self) -> usize {
@@ -44,6 +54,14 @@ impl Budget {
 
     pub fn used_bytes(&self) -> usize {
         self.leased.load(Relaxed) + self.kernel.load(Relaxed)
+    }
+
+    fn is_tight(&self) -> bool {
+        self.used_bytes() > self.limit / 2
+    }
+
+    fn step_bytes(&self) -> usize {
+        if self.is_tight() { TIGHT_STEP_BYTES } else { self.step }
     }
 
     /// What the kernel holds now.
@@ -61,14 +79,15 @@ impl Budget {
 }
 
 impl Share {
-    /// Leases what is held, and one step at most that is not.
+    /// Leases what is held, and two steps at most that are not.
     fn settle(&self) {
         let Some(budget) = self.budget.get() else { return };
         let (held, leased) = (self.held.get(), self.leased.get());
-        let wanted = held.next_multiple_of(STEP_BYTES);
+        let step = budget.step_bytes();
+        let wanted = held.next_multiple_of(step);
         if wanted > leased {
             budget.leased.fetch_add(wanted - leased, Relaxed);
-        } else if leased - wanted > STEP_BYTES {
+        } else if leased - held > 2 * step {
             budget.leased.fetch_sub(leased - wanted, Relaxed);
         } else {
             return;
@@ -103,19 +122,21 @@ pub fn hold(bytes: usize) {
 pub fn let_go(bytes: usize) {
     with(|share| {
         share.held.set(share.held.get().saturating_sub(bytes));
-        if share.leased.get().saturating_sub(share.held.get()) > 2 * STEP_BYTES {
+        if share.leased.get().saturating_sub(share.held.get()) > 2 * TIGHT_STEP_BYTES {
             share.settle();
         }
     });
 }
 
+/// What the calling thread holds, to the byte.
+#[cfg(test)]
+pub fn held_bytes() -> usize {
+    with(|share| share.held.get()).unwrap_or(0)
+}
+
 /// More than half is used: whoever has a choice takes less.
 pub fn is_tight() -> bool {
-    with(|share| {
-        let (used, limit) = share.used_of_limit();
-        used > limit / 2
-    })
-    .unwrap_or(false)
+    with(|share| share.budget.get().is_some_and(|budget| budget.is_tight())).unwrap_or(false)
 }
 
 /// All is used: new work is refused.
@@ -179,7 +200,7 @@ mod tests {
 
     #[test]
     fn shares_are_leased_in_steps_and_given_back() {
-        let budget = Budget::new(100 * STEP_BYTES);
+        let budget = Budget::new(100 * STEP_BYTES, 1);
         let seen = budget.clone();
         on_a_worker(&budget, move || {
             hold(1);
@@ -204,7 +225,7 @@ mod tests {
 
     #[test]
     fn shortage_is_seen_by_all_workers() {
-        let budget = Budget::new(10 * STEP_BYTES);
+        let budget = Budget::new(10 * STEP_BYTES, 1);
         let second = budget.clone();
         on_a_worker(&budget, move || {
             hold(4 * STEP_BYTES);
@@ -222,6 +243,43 @@ mod tests {
             second.set_kernel_bytes(6 * STEP_BYTES);
             assert!(is_over(), "what the kernel holds counts");
         });
+    }
+
+    /// Idle connections that give way are few KiB each: a step of 1 MiB would hide them.
+    #[test]
+    fn small_things_count_where_memory_is_tight() {
+        let budget = Budget::new(4 * STEP_BYTES, 1);
+        on_a_worker(&budget, || {
+            hold(4 * STEP_BYTES);
+            assert!(is_over());
+            let_go(3 * TIGHT_STEP_BYTES);
+            assert!(!is_over());
+            hold(3 * TIGHT_STEP_BYTES);
+            assert!(is_over());
+        });
+    }
+
+    #[test]
+    fn many_workers_without_work_do_not_use_up_a_small_budget() {
+        let workers = 16;
+        let budget = Budget::new(16 * STEP_BYTES, workers);
+        let each = budget.clone();
+        let (begin, done) = (std::sync::Barrier::new(workers), std::sync::Barrier::new(workers));
+        std::thread::scope(|scope| {
+            let work = || {
+                each.join();
+                begin.wait();
+                hold(200 * 1024);
+                let_go(200 * 1024);
+                hold(1);
+                done.wait();
+                assert!(!is_tight(), "{} bytes are said to be used", each.used_bytes());
+            };
+            let workers: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
+            // The end of a scope does not wait for what a thread drops last.
+            workers.into_iter().for_each(|worker| worker.join().expect("the worker does not panic"));
+        });
+        assert_eq!(budget.used_bytes(), 0);
     }
 
     #[test]

@@ -37,12 +37,13 @@ pub struct Buf {
     end: usize,
 }
 
-/// Gives back to the system what a thread that has become idle keeps, all but enough for the next few requests.
+/// Gives back to the system what a thread that has become idle keeps, all but enough for the next few requests; all where memory has run out.
 pub fn trim() {
+    let kept_max = kept_max(KEPT_IDLE);
     for (pool, bytes) in [(&HEADS, HEAD_BYTES), (&BULKS, BULK_BYTES)] {
         pool.with_borrow_mut(|kept| {
-            budget::let_go(kept.len().saturating_sub(KEPT_IDLE) * bytes);
-            kept.truncate(KEPT_IDLE);
+            budget::let_go(kept.len().saturating_sub(kept_max) * cost_bytes(bytes));
+            kept.truncate(kept_max);
         });
     }
 }
@@ -171,15 +172,33 @@ impl Drop for Buf {
     }
 }
 
+/// What a store takes of the machine: the allocator's header comes on top, and memory that is mapped is whole pages ([`crate::io::map_memory_from`]).
+fn cost_bytes(bytes: usize) -> usize {
+    const HEADER_BYTES: usize = 16;
+    const PAGE_BYTES: usize = 4096;
+    if bytes >= HEAD_BYTES { (bytes + HEADER_BYTES).next_multiple_of(PAGE_BYTES) } else { bytes + HEADER_BYTES }
+}
+
 fn store(bytes: usize) -> Box<[u8]> {
-    budget::hold(bytes);
+    budget::hold(cost_bytes(bytes));
     vec![0; bytes].into_boxed_slice()
 }
 
 fn give_back(store: Box<[u8]>) {
     let bytes = store.len();
     if !keep(store) {
-        budget::let_go(bytes);
+        budget::let_go(cost_bytes(bytes));
+    }
+}
+
+/// Of the `most` buffers that a thread may keep, how many it may now.
+fn kept_max(most: usize) -> usize {
+    if !budget::is_tight() {
+        most
+    } else if budget::is_over() {
+        0
+    } else {
+        most.min(KEPT_IDLE)
     }
 }
 
@@ -190,7 +209,7 @@ fn keep(store: Box<[u8]>) -> bool {
         BULK_BYTES => (&BULKS, BULKS_KEPT_MAX),
         _ => return false,
     };
-    let kept_max = if budget::is_tight() { KEPT_IDLE } else { kept_max };
+    let kept_max = self::kept_max(kept_max);
     let kept = pool.try_with(|kept| match kept.try_borrow_mut() {
         Ok(mut kept) if kept.len() < kept_max => {
             kept.push(store);
@@ -204,6 +223,98 @@ fn keep(store: Box<[u8]>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Runs where `used` bytes of a budget of 16 MiB are used, on a thread of its own; in the end all is given back.
+    fn with_used(used: usize, run: impl FnOnce() + Send + 'static) {
+        let budget = budget::Budget::new(16 << 20, 1);
+        let share = budget.clone();
+        std::thread::spawn(move || {
+            share.join();
+            budget::hold(used);
+            run();
+        })
+        .join()
+        .expect("what runs does not panic");
+        assert_eq!(budget.used_bytes(), 0);
+    }
+
+    const ROOMY: usize = 0;
+    const TIGHT: usize = 9 << 20;
+    const OVER: usize = 16 << 20;
+
+    #[test]
+    fn wait_holds_less_where_memory_is_tight() {
+        with_used(ROOMY, || assert_eq!(Buf::waiting().spare_bytes(), HEAD_BYTES));
+        with_used(TIGHT, || assert_eq!(Buf::waiting().spare_bytes(), WAIT_BYTES));
+    }
+
+    #[test]
+    fn bulk_is_a_heads_size_where_memory_is_tight() {
+        with_used(ROOMY, || assert_eq!(Buf::bulk().spare_bytes(), BULK_BYTES));
+        with_used(TIGHT, || assert_eq!(Buf::bulk().spare_bytes(), HEAD_BYTES));
+    }
+
+    #[test]
+    fn few_bytes_fit_into_less_where_memory_is_tight() {
+        with_used(ROOMY, || {
+            let mut buf = Buf::head();
+            buf.put(b"GET");
+            buf.fit();
+            assert_eq!((buf.filled(), buf.spare_bytes()), (&b"GET"[..], HEAD_BYTES - 3));
+        });
+        with_used(TIGHT, || {
+            for (bytes, store) in [(0, WAIT_BYTES), (WAIT_BYTES - 1, WAIT_BYTES), (WAIT_BYTES, HEAD_BYTES)] {
+                let mut buf = Buf::head();
+                buf.put(&vec![7; bytes + 1]);
+                buf.consume(1);
+                buf.fit();
+                assert_eq!((buf.filled(), buf.store.len()), (&vec![7; bytes][..], store), "{bytes} bytes");
+                buf.fit();
+                assert_eq!(buf.store.len(), store, "a second time changes nothing");
+            }
+            let mut none = Buf::default();
+            none.fit();
+            assert!(!none.is_leased());
+        });
+    }
+
+    #[test]
+    fn growth_is_in_small_steps_where_memory_is_tight() {
+        with_used(TIGHT, || {
+            let mut buf = Buf::waiting();
+            buf.put(&[7; WAIT_BYTES]);
+            buf.put(b"x");
+            assert_eq!((buf.len(), buf.store.len()), (WAIT_BYTES + 1, 2 * WAIT_BYTES));
+        });
+    }
+
+    /// What `count` heads that were leased at once and dropped leave in use.
+    fn kept_of(count: usize) -> usize {
+        let before = budget::held_bytes();
+        drop((0..count).map(|_| Buf::head()).collect::<Vec<Buf>>());
+        (budget::held_bytes() - before) / cost_bytes(HEAD_BYTES)
+    }
+
+    #[test]
+    fn fewer_are_kept_the_less_memory_there_is() {
+        with_used(ROOMY, || {
+            assert_eq!(kept_of(300), HEADS_KEPT_MAX);
+            trim();
+            assert_eq!(budget::held_bytes(), KEPT_IDLE * cost_bytes(HEAD_BYTES));
+        });
+        with_used(TIGHT, || assert_eq!(kept_of(10), KEPT_IDLE));
+        with_used(OVER, || assert_eq!(kept_of(10), 0));
+    }
+
+    #[test]
+    fn trim_leaves_nothing_where_memory_has_run_out() {
+        with_used(TIGHT, || {
+            assert_eq!(kept_of(10), KEPT_IDLE);
+            budget::hold(OVER - TIGHT);
+            trim();
+            assert_eq!(budget::held_bytes(), OVER);
+        });
+    }
 
     #[test]
     fn bytes_come_out_in_the_order_they_went_in() {

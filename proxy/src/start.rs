@@ -148,7 +148,7 @@ pub fn start(settings: Settings) -> Result<Running, StartError> {
     let snapshot = Arc::new(ArcSwap::new(settings.snapshot.clone()));
     let permits = Arc::new(Permits::new(settings.snapshot.policy.concurrency.limit));
     let counters: Vec<Arc<WorkerCounters>> = (0..settings.workers).map(|_| Arc::default()).collect();
-    let budget = Budget::new(settings.memory.budget_bytes);
+    let budget = Budget::new(settings.memory.budget_bytes, settings.workers);
     let (ready, stop) = (Arc::new(AtomicBool::new(false)), Arc::new(Stop::default()));
     let control = control::spawn(ControlSettings {
         admin,

@@ -52,7 +52,7 @@ pub(crate) fn proxy(workers: usize) -> Proxy {
         snapshot: Arc::new(ArcSwap::from_pointee(snapshot())),
         driver: Driver { name: "epoll", reason: "asked \"for\"".to_owned() },
         certificates: Vec::new(),
-        budget: Budget::new(1 << 20),
+        budget: Budget::new(1 << 20, 1),
         reloads: Arc::default(),
         ready: Arc::default(),
         stop: Arc::default(),

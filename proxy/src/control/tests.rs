@@ -17,7 +17,7 @@ fn idle() -> ControlSettings {
         snapshot: Arc::new(ArcSwap::from_pointee(crate::admin::testing::snapshot())),
         driver: Driver { name: "epoll", reason: "asked for".to_owned() },
         certificates: Vec::new(),
-        budget: Budget::new(1 << 20),
+        budget: Budget::new(1 << 20, 1),
         kernel_memory: None,
         ready: Arc::default(),
         stop: Arc::default(),
