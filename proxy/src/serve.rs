@@ -56,7 +56,8 @@ pub(crate) async fn connection(
     let mut served = 0u32;
     loop {
         let snapshot = worker.snapshot();
-        let after = match downstream.next_head(&snapshot.policy, worker.phase(), worker.rest_after()).await {
+        let afford = || admit::afford(worker, listening);
+        let after = match downstream.next_head(&snapshot.policy, worker.phase(), worker.rest_after(), &afford).await {
             Ok(Next::Idle) => return Some(downstream),
             Ok(Next::Head(head)) => serve(worker, listening, &snapshot, &mut downstream, &head).await,
             Ok(Next::Over) => After::Close,
@@ -160,7 +161,7 @@ struct Asked {
 impl Exchange<'_> {
     /// Sends the request to the app and the answer to the client. Errors: nothing of an answer has been sent.
     async fn exchange(&self, downstream: &mut Downstream) -> Result<After, Fault> {
-        self.afford()?;
+        admit::afford(self.worker, self.listening)?;
         let mut asked = self.ask(downstream)?;
         let whole = asked.body.is_over() && asked.out.len() <= REPLAY_BYTES_MAX;
         let replay = if whole && self.head.method.is_idempotent() { Replay::Possible } else { Replay::Impossible };

@@ -84,6 +84,6 @@ impl Transport {
 fn plain(error: TlsError) -> IoError {
     match error {
         TlsError::Io(error) => error,
-        TlsError::Protocol(_) | TlsError::Closed => IoError::Os(io::ErrorKind::InvalidData.into()),
+        TlsError::Protocol(_) | TlsError::Closed | TlsError::NoMemory => IoError::Os(io::ErrorKind::InvalidData.into()),
     }
 }

@@ -74,10 +74,17 @@ impl Downstream {
         Downstream { sender: self.sender.with_client_certificate(element), ..self }
     }
 
-    /// The next whole head. A connection that sends nothing for `rest_after` comes to rest.
+    /// The next whole head. A connection that sends nothing for `rest_after` comes to rest. `afford` says whether there is memory for a wait for
+    /// the rest of a head.
     ///
     /// Errors: the fault to answer with, then close.
-    pub async fn next_head(&mut self, policy: &RoutePolicy, phase: Phase, rest_after: Duration) -> Result<Next, Fault> {
+    pub async fn next_head(
+        &mut self,
+        policy: &RoutePolicy,
+        phase: Phase,
+        rest_after: Duration,
+        afford: &dyn Fn() -> Result<(), Fault>,
+    ) -> Result<Next, Fault> {
         let limits = HeadLimits { bytes: policy.limits.head_bytes, fields: policy.limits.head_fields };
         let mut deadline = self.first_deadline(&policy.timeouts, phase, rest_after);
         let mut parsed = 0;
@@ -99,6 +106,8 @@ impl Downstream {
             let was_empty = self.incoming.is_empty();
             if was_empty {
                 self.incoming = Buf::default();
+            } else {
+                afford()?;
             }
             if std::mem::take(&mut has_begun) {
                 deadline = Deadline::after(policy.timeouts.request_headers, Timer::RequestHeaders);
@@ -190,8 +199,9 @@ impl Downstream {
     /// Ends the connection so that the last answer arrives.
     pub async fn linger(self) {
         let deadline = Deadline::after(LINGER, Timer::ConnectionIdle);
-        self.transport.finish(deadline).await;
-        self.transport.socket().drain(self.incoming, deadline).await;
+        let Downstream { transport, .. } = self;
+        transport.finish(deadline).await;
+        transport.socket().drain(deadline).await;
     }
 }
 

@@ -10,10 +10,10 @@ use std::rc::Rc;
 use slab::Slab;
 
 use super::{Listening, Open, connection};
-use crate::buf;
 use crate::downstream::{Downstream, Resting};
 use crate::io::Tick;
 use crate::worker::Worker;
+use crate::{budget, buf};
 
 /// Places in the order of age that belong to nobody any more are forgotten when they are more than this, and more than the others.
 const STALE_MAX: usize = 256;
@@ -80,6 +80,12 @@ impl Lot {
         let timer = resting.transport.socket().unpark();
         if let Some(timer) = timer {
             worker.idle_expired(timer);
+        }
+        if budget::is_full() && self.evict(worker, EVICTED_AT_ONCE) == 0 {
+            // Thousands may wake at once: their tasks alone would be too much.
+            resting.transport.farewell();
+            worker.counters.connections_evicted.add(1);
+            return;
         }
         let task_worker = worker.clone();
         worker.spawn(move || async move {

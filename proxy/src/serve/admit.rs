@@ -13,7 +13,7 @@ use crate::fault::{Fault, Kind, Shed};
 use crate::http::{Fields, Name};
 use crate::io::{Deadline, Reactor, Tick};
 use crate::limits::{Permit, Permits, Taken, Waiting};
-use crate::listen::EVICTED_AT_ONCE;
+use crate::listen::{EVICTED_AT_ONCE, Listening};
 use crate::telemetry::WorkerCounters;
 use crate::timeouts::Timer;
 use crate::worker::Worker;
@@ -36,19 +36,17 @@ pub(super) enum Admitted<'p> {
     Observed(Observed),
 }
 
-impl Exchange<'_> {
-    /// Refuses the request where the process holds as much memory as it may and no idle connection can give way.
-    pub(super) fn afford(&self) -> Result<(), Fault> {
-        if budget::is_over() {
-            buf::trim();
-            self.listening.lot.evict(self.worker, EVICTED_AT_ONCE);
-            if budget::is_over() {
-                return Err(NO_MEMORY);
-            }
-        }
-        Ok(())
+/// Refuses new work where the process holds as much memory as it may and the longest idle connections, which give way, held too little.
+pub(super) fn afford(worker: &Worker, listening: &Listening) -> Result<(), Fault> {
+    if !budget::is_over() {
+        return Ok(());
     }
+    buf::trim();
+    listening.lot.evict(worker, EVICTED_AT_ONCE);
+    if budget::is_over() { Err(NO_MEMORY) } else { Ok(()) }
+}
 
+impl Exchange<'_> {
     /// Waits for the request's turn. Owns no buffer, may be dropped: the place in the line is given up.
     ///
     /// Errors: the queue is full; `timeouts.queue` ran out, or what there is of `timeouts.request`, whichever comes first.

@@ -49,6 +49,8 @@ pub enum TlsError {
     Protocol(rustls::Error),
     /// The peer closed before the handshake was done.
     Closed,
+    /// A part of a message has come, and there is no memory to wait for the rest.
+    NoMemory,
 }
 
 impl TlsError {
@@ -63,6 +65,7 @@ impl fmt::Display for TlsError {
             TlsError::Io(error) => error.fmt(f),
             TlsError::Protocol(error) => error.fmt(f),
             TlsError::Closed => f.write_str("the client closed the connection during the handshake"),
+            TlsError::NoMemory => f.write_str("the proxy holds as much memory as it may"),
         }
     }
 }
@@ -149,9 +152,7 @@ impl TlsStream {
                 Err(error) => {
                     // The alert must arrive: closing with bytes unread would send a RST, which may overtake it.
                     tls.io.finish();
-                    tls.io
-                        .drain(Buf::default(), deadline.or(Some(Deadline::after(ALERT_LINGER, deadline.timer))))
-                        .await;
+                    tls.io.drain(deadline.or(Some(Deadline::after(ALERT_LINGER, deadline.timer)))).await;
                     return Err(TlsError::Protocol(error));
                 }
             };
@@ -162,6 +163,9 @@ impl TlsStream {
                 }
                 Step::PeerClosed => return Err(TlsError::Closed),
                 Step::Blocked => {
+                    if budget::is_over() && tls.session.borrow().has_something() {
+                        return Err(TlsError::NoMemory);
+                    }
                     if tls.receive(deadline).await? == 0 {
                         return Err(TlsError::Closed);
                     }
@@ -222,8 +226,11 @@ impl TlsStream {
         }
     }
 
-    /// Reads ciphertext once.
+    /// Reads ciphertext once. Whose record has come in part while far too much memory is used is broken off: there may be thousands of them.
     async fn receive(&self, deadline: Deadline) -> Result<usize, TlsError> {
+        if budget::is_full() && self.session.borrow().has_something() {
+            return Err(TlsError::NoMemory);
+        }
         self.session.borrow_mut().give_back();
         let mut fresh = Buf::default();
         let n = self.io.recv(&mut fresh, deadline).await.map_err(TlsError::Io)?;
