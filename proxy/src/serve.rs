@@ -290,7 +290,14 @@ impl Exchange<'_> {
         .start();
         let mut rest = pin!(None);
         let done = match started {
-            Started::Done(uploaded) => Some(uploaded),
+            Started::Done(mut uploaded) => {
+                // The app may think for long.
+                match lease.reused {
+                    true => uploaded.out.fit(),
+                    false => uploaded.out = Buf::default(),
+                }
+                Some(uploaded)
+            }
             Started::Underway(upload) => {
                 rest.set(Some(upload.run()));
                 None
@@ -347,6 +354,7 @@ impl Exchange<'_> {
         };
 
         waits_for_head.set(false);
+        upload.forget_sent();
         self.release_early(admitted, buf.filled(), fields);
         let encode = self.encode(&answer);
         let until_close = encode == Encode::Unchunked || (encode == Encode::AsIs && answer.body == Body::UntilClose);

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use crate::budget::Held;
+use crate::buf;
 use crate::limits::Permits;
 use crate::pool::Pool;
 use crate::tls::Certificates;
@@ -72,6 +73,9 @@ impl Open {
 
 impl Drop for Open {
     fn drop(&mut self) {
+        if self.worker.counters.requests_active.now() == 0 {
+            buf::trim();
+        }
         self.worker.counters.connections_open.fall();
         self.places.0.fetch_sub(1, Relaxed);
     }

@@ -166,8 +166,12 @@ impl Download<'_> {
             *seen = true;
             let rest = sent..self.out.len();
             let out = std::mem::take(&mut self.out);
-            self.out = self.send(out, rest).await?;
-            self.out.clear();
+            let mut out = self.send(out, rest).await?;
+            out.clear();
+            if self.encode == Encode::Chunked {
+                // Each piece goes through it.
+                self.out = out;
+            }
         }
         if direct > 0 {
             *seen = true;

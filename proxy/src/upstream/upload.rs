@@ -19,7 +19,7 @@ use crate::upstream::{BYTES_COUNTED_MIN, BYTES_IN_A_ROW, Started};
 pub(crate) struct Upload<'a> {
     pub from: &'a Transport,
     pub to: &'a Stream,
-    /// Head and what had come of the body; sent first, kept whole for a replay.
+    /// Head and what had come of the body; sent first, kept for a replay where that is all.
     pub out: Buf,
     /// What has come behind it.
     pub incoming: Buf,
@@ -79,8 +79,10 @@ impl Upload<'_> {
         let rest = self.sent as usize..self.out.len();
         let out = std::mem::take(&mut self.out);
         let (n, outcome, out) = self.to.send(out, rest, self.write_deadline()).await;
-        self.out = out;
         self.sent += n as u64;
+        if outcome.is_err() || self.body.is_over() {
+            self.out = out;
+        }
         if let Err(error) = outcome {
             return stopped(error);
         }
@@ -219,6 +221,13 @@ impl<'p, F: Future<Output = Uploaded>, S: Fn()> Alongside<'p, F, S> {
             self.leave.poll(cx, unused).map(|()| Err(Leave::FAULT))
         })
         .await
+    }
+
+    /// The app has answered: what was sent is sent no second time. The answer may take long.
+    pub fn forget_sent(&mut self) {
+        if let Some(uploaded) = &mut self.done {
+            uploaded.out = Buf::default();
+        }
     }
 
     pub fn is_whole(&self) -> bool {
