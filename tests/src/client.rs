@@ -54,6 +54,12 @@ impl Client {
         Client { inlet: Inlet::new(Stream::Plain(connected(address, Some(receive_bytes)))) }
     }
 
+    /// As [`Client::with_receive_buffer`], under TLS.
+    pub fn tls_with_receive_buffer(address: SocketAddr, tls: &Tls, receive_bytes: usize) -> Client {
+        let made = Client::try_tls_on(connected(address, Some(receive_bytes)), tls);
+        made.unwrap_or_else(|error| panic!("no TLS with {address}: {error}"))
+    }
+
     /// A TLS connection after a whole handshake; panics where there is none.
     pub fn tls(address: SocketAddr, tls: &Tls) -> Client {
         Client::try_tls(address, tls).unwrap_or_else(|error| panic!("no TLS with {address}: {error}"))
@@ -118,16 +124,19 @@ impl Client {
     pub fn fill(&mut self) -> usize {
         const PATIENCE: Duration = Duration::from_millis(500);
         const FILL_BYTES_MAX: usize = 200_000_000;
-        let mut tcp = self.inlet.source.tcp();
-        tcp.set_write_timeout(Some(PATIENCE)).unwrap();
+        self.inlet.source.tcp().set_write_timeout(Some(PATIENCE)).unwrap();
         let mut taken = 0;
         while taken < FILL_BYTES_MAX {
-            match tcp.write(&[0; 64 << 10]) {
+            let wrote = match &mut self.inlet.source {
+                Stream::Plain(tcp) => tcp.write(&[0; 64 << 10]),
+                Stream::Tls(tls) => tls.write(&[0; 64 << 10]),
+            };
+            match wrote {
                 Ok(count) => taken += count,
                 Err(_) => break,
             }
         }
-        tcp.set_write_timeout(Some(DEADLINE)).unwrap();
+        self.inlet.source.tcp().set_write_timeout(Some(DEADLINE)).unwrap();
         taken
     }
 

@@ -29,6 +29,12 @@ impl Event {
         *self.0.1.wait_timeout_while(raised, pause, |raised| !*raised).unwrap().0
     }
 
+    /// Waits for [`Event::raise`] for as long as a whole case may take; a case that fails never raises it, and its reason is another.
+    pub fn wait_for_the_case(&self) {
+        let raised = self.0.0.lock().unwrap();
+        let _ = self.0.1.wait_timeout_while(raised, 6 * DEADLINE, |raised| !*raised);
+    }
+
     /// Waits until [`Event::raise`]; panics at the deadline with `what` was waited for.
     pub fn wait(&self, what: &str) {
         let raised = self.0.0.lock().unwrap();

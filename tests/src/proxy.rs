@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex};
 
 use tempfile::TempDir;
 
+use crate::cgroup::Cgroup;
 use crate::client::Client;
 use crate::event::eventually;
 use crate::{DEADLINE, Driver, Metrics, Origin, proxy_binary, spawn};
@@ -26,6 +27,7 @@ pub struct Proxy {
     flags: Vec<String>,
     environment: Vec<(String, String)>,
     descriptors: Option<usize>,
+    memory_bytes: Option<u64>,
 }
 
 impl Proxy {
@@ -41,6 +43,7 @@ impl Proxy {
             flags: Vec::new(),
             environment: Vec::new(),
             descriptors: None,
+            memory_bytes: None,
         }
     }
 
@@ -87,6 +90,12 @@ impl Proxy {
         self
     }
 
+    /// In a memory cgroup of its own, with this limit, from its first step on. Needs root.
+    pub fn in_memory_cgroup(mut self, bytes: u64) -> Proxy {
+        self.memory_bytes = Some(bytes);
+        self
+    }
+
     /// It may have so many descriptors open at once, and cannot raise that.
     pub fn descriptors(mut self, most: usize) -> Proxy {
         self.descriptors = Some(most);
@@ -112,10 +121,12 @@ impl Proxy {
     }
 
     fn launch(self) -> (Running, ChildStdout) {
-        let mut command = match self.descriptors {
-            None => Command::new(proxy_binary()),
+        let cgroup = self.memory_bytes.map(Cgroup::with_memory);
+        let mut command = match (&cgroup, self.descriptors) {
+            (Some(cgroup), _) => within(cgroup),
+            (None, None) => Command::new(proxy_binary()),
             // `ulimit` lowers the soft limit and the hard one.
-            Some(most) => {
+            (None, Some(most)) => {
                 let mut shell = Command::new("sh");
                 shell.args(["-c", "ulimit -n \"$0\" && exec \"$@\"", &most.to_string()]).arg(proxy_binary());
                 shell
@@ -150,10 +161,24 @@ impl Proxy {
                 line.clear();
             }
         });
-        let running =
-            Running { child, addresses: Vec::new(), stderr, reader: Some(reader), exited: false, _config: directory };
+        let running = Running {
+            child,
+            addresses: Vec::new(),
+            stderr,
+            reader: Some(reader),
+            exited: false,
+            _config: directory,
+            cgroup,
+        };
         (running, stdout)
     }
+}
+
+/// The binary, which a shell becomes once it is in `cgroup`.
+fn within(cgroup: &Cgroup) -> Command {
+    let mut command = Command::new("sh");
+    command.args(["-c", "echo $$ > \"$0\" && exec \"$@\""]).arg(cgroup.procs()).arg(proxy_binary());
+    command
 }
 
 /// A proxy process. Dropped: no task of it may have panicked, and it is killed. When the case fails, its log is printed.
@@ -164,6 +189,7 @@ pub struct Running {
     reader: Option<std::thread::JoinHandle<()>>,
     exited: bool,
     _config: Option<TempDir>,
+    cgroup: Option<Cgroup>,
 }
 
 /// How a process ended, and what it wrote to stderr.
@@ -220,6 +246,11 @@ impl Running {
     /// Scrapes until `holds`.
     pub fn metrics_until(&self, what: &str, mut holds: impl FnMut(&Metrics) -> bool) -> Metrics {
         eventually(what, || Some(self.metrics()).filter(|metrics| holds(metrics)))
+    }
+
+    /// Where it is, if it was started by [`Proxy::in_memory_cgroup`].
+    pub fn cgroup(&self) -> &Cgroup {
+        self.cgroup.as_ref().expect("started in one")
     }
 
     pub fn pid(&self) -> u32 {
