@@ -146,7 +146,7 @@ on_both_drivers! {
             wait();
             conn.closed();
         });
-        for (number, (timer, error)) in [("streamIdle", "connection_read_timeout"), ("request", "http_response_timeout")].into_iter().enumerate() {
+        for (number, (timer, error)) in [("streamIdle", "connection_write_timeout"), ("request", "http_response_timeout")].into_iter().enumerate() {
             let certs = Certs::new();
             let proxy = proxy(driver, &app, &certs, &format!("{ONE}\ntimeouts: {{{timer}: 1s}}"));
             let mut client = proxy.client();
