@@ -60,6 +60,14 @@ impl Budget {
         self.used_bytes() > self.limit / 2
     }
 
+    fn is_over(&self) -> bool {
+        self.used_bytes() >= self.limit
+    }
+
+    fn is_full(&self) -> bool {
+        self.used_bytes() >= self.limit.saturating_add(self.limit / 16)
+    }
+
     fn step_bytes(&self) -> usize {
         if self.is_tight() { TIGHT_STEP_BYTES } else { self.step }
     }
@@ -93,10 +101,6 @@ impl Share {
             return;
         }
         self.leased.set(wanted);
-    }
-
-    fn used_of_limit(&self) -> (usize, usize) {
-        self.budget.get().map_or((0, usize::MAX), |budget| (budget.used_bytes(), budget.limit))
     }
 }
 
@@ -136,25 +140,22 @@ pub fn held_bytes() -> usize {
 
 /// More than half is used: whoever has a choice takes less.
 pub fn is_tight() -> bool {
-    with(|share| share.budget.get().is_some_and(|budget| budget.is_tight())).unwrap_or(false)
+    joined(Budget::is_tight)
 }
 
 /// All is used: new work is refused.
 pub fn is_over() -> bool {
-    with(|share| {
-        let (used, limit) = share.used_of_limit();
-        used >= limit
-    })
-    .unwrap_or(false)
+    joined(Budget::is_over)
 }
 
 /// More than all is used, and even to refuse work would cost too much.
 pub fn is_full() -> bool {
-    with(|share| {
-        let (used, limit) = share.used_of_limit();
-        used >= limit.saturating_add(limit / 16)
-    })
-    .unwrap_or(false)
+    joined(Budget::is_full)
+}
+
+/// False on a thread that has no budget.
+fn joined(is_short: impl FnOnce(&Budget) -> bool) -> bool {
+    with(|share| share.budget.get().is_some_and(|budget| is_short(budget))).unwrap_or(false)
 }
 
 /// Not where the thread ends: what is freed then has been taken from its share.
