@@ -47,8 +47,7 @@ fn allowed_cpus(status: &str) -> Option<usize> {
 /// The smallest `cpu.max` of our cgroup and those above it. In a container our own cgroup is the root of what is seen.
 fn limit_v2(root: &Path) -> Option<u64> {
     let cgroups = fs::read_to_string(root.join("proc/self/cgroup")).unwrap_or_default();
-    let own = cgroups.lines().find_map(|line| line.strip_prefix("0::")).unwrap_or("/");
-    let limits = folders(&root.join("sys/fs/cgroup"), own).into_iter();
+    let limits = folders(&root.join("sys/fs/cgroup"), own_v2(&cgroups)).into_iter();
     limits.filter_map(|folder| quota_v2(&fs::read_to_string(folder.join("cpu.max")).ok()?)).min()
 }
 
@@ -60,16 +59,11 @@ fn quota_v2(text: &str) -> Option<u64> {
 
 fn limit_v1(root: &Path) -> Option<u64> {
     let cgroups = fs::read_to_string(root.join("proc/self/cgroup")).unwrap_or_default();
-    let own = cgroups.lines().find_map(|line| {
-        let (_, rest) = line.split_once(':')?;
-        let (controllers, path) = rest.split_once(':')?;
-        controllers.split(',').any(|controller| controller == "cpu").then_some(path)
-    });
     let hierarchy = ["sys/fs/cgroup/cpu", "sys/fs/cgroup/cpu,cpuacct"]
         .into_iter()
         .map(|path| root.join(path))
         .find(|path| path.is_dir())?;
-    let limits = folders(&hierarchy, own.unwrap_or("/")).into_iter();
+    let limits = folders(&hierarchy, own_v1(&cgroups, "cpu")).into_iter();
     limits.filter_map(|folder| quota_v1(&folder)).min()
 }
 
@@ -81,6 +75,20 @@ fn quota_v1(folder: &Path) -> Option<u64> {
 
 fn milli(quota_us: u64, period_us: u64) -> Option<u64> {
     quota_us.checked_mul(1000)?.checked_div(period_us)
+}
+
+/// Our cgroup, as `/proc/self/cgroup` tells it.
+pub(super) fn own_v2(cgroups: &str) -> &str {
+    cgroups.lines().find_map(|line| line.strip_prefix("0::")).unwrap_or("/")
+}
+
+/// The same in the hierarchy of a v1 controller.
+pub(super) fn own_v1<'a>(cgroups: &'a str, controller: &str) -> &'a str {
+    let path = |line: &'a str| {
+        let (controllers, path) = line.split_once(':')?.1.split_once(':')?;
+        controllers.split(',').any(|name| name == controller).then_some(path)
+    };
+    cgroups.lines().find_map(path).unwrap_or("/")
 }
 
 /// `base` and every folder on the way from it down to `own`.

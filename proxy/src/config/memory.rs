@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::cpus::folders;
+use super::cpus::{folders, own_v1, own_v2};
 
 /// Of what is allowed, this share is the budget; the rest is for what is not counted: code, stacks, what the heap rounds up.
 const PERCENT: u64 = 80;
@@ -27,13 +27,8 @@ impl Memory {
     /// counts as none.
     pub(super) fn of_machine(root: &Path, allowed: Option<&str>) -> Memory {
         let cgroups = fs::read_to_string(root.join("proc/self/cgroup")).unwrap_or_default();
-        let v2 = cgroups.lines().find_map(|line| line.strip_prefix("0::"));
-        let v2 = folders(&root.join("sys/fs/cgroup"), v2.unwrap_or("/"));
-        let v1 = cgroups.lines().find_map(|line| {
-            let (controllers, path) = line.split_once(':')?.1.split_once(':')?;
-            controllers.split(',').any(|controller| controller == "memory").then_some(path)
-        });
-        let v1 = folders(&root.join("sys/fs/cgroup/memory"), v1.unwrap_or("/"));
+        let v2 = folders(&root.join("sys/fs/cgroup"), own_v2(&cgroups));
+        let v1 = folders(&root.join("sys/fs/cgroup/memory"), own_v1(&cgroups, "memory"));
         let number = |folder: &Path, file: &str| -> Option<u64> {
             fs::read_to_string(folder.join(file)).ok()?.trim().parse().ok()
         };
