@@ -273,14 +273,9 @@ impl Reactor {
 
     /// Nobody waits for the stream of `slot`: what comes, or the end of its time, is told by [`Reactor::stirred`] as `key`.
     pub(super) fn park(&self, slot: &Rc<Slot>, key: u32, until: Deadline) {
-        let mut wheel = self.wheel.borrow_mut();
-        for half in [&slot.read, &slot.write] {
-            half.waker.set(None);
-            if let Some(entry) = half.entry.take() {
-                wheel.remove(entry);
-            }
-        }
-        drop(wheel);
+        slot.read.waker.set(None);
+        slot.write.waker.set(None);
+        self.leave_wheel(slot);
         self.arm(slot, Direction::Read, until);
         slot.parked.set(Some(key));
         if slot.read.ready.get() || slot.hung_up.get() {
@@ -319,6 +314,10 @@ impl Reactor {
 
     fn remove(&self, slot: &Slot) {
         self.slots.borrow_mut().try_remove(slot.key as usize);
+        self.leave_wheel(slot);
+    }
+
+    fn leave_wheel(&self, slot: &Slot) {
         let mut wheel = self.wheel.borrow_mut();
         for half in [&slot.read, &slot.write] {
             if let Some(entry) = half.entry.take() {

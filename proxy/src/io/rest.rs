@@ -3,12 +3,14 @@
 //! A rest begins with the read that the next bytes would end. Under epoll that costs nothing. Under io_uring the kernel holds a buffer for it, so
 //! a rest that lasts gives the buffer back: the read is cancelled, and what comes is told by the worker's epoll set.
 
-use std::task::{Context, Waker};
+use std::os::fd::AsRawFd;
+use std::task::{Context, Poll, Waker};
 
 use super::reactor::{Deadline, Watch};
 use super::ring;
 use super::stream::{Socket, Stream, Unread, unread};
 use super::sys;
+use crate::buf::Buf;
 use crate::timeouts::Timer;
 
 impl Stream {
@@ -53,9 +55,7 @@ impl Stream {
         match &self.socket {
             Socket::Ready(_) => self.slot.read.wait_with(waker),
             Socket::Ring(ring, _) => {
-                if let std::task::Poll::Ready(outcome) =
-                    ring.begin_read(crate::buf::Buf::waiting(), &mut Context::from_waker(waker))
-                {
+                if let Poll::Ready(outcome) = ring.begin_read(Buf::waiting(), &mut Context::from_waker(waker)) {
                     ring.keep(outcome);
                 }
             }
@@ -82,19 +82,19 @@ impl Stream {
     pub fn is_quiet(&self, waker: &Waker) -> bool {
         match &self.socket {
             Socket::Ring(ring, fd) if ring.is_reading() => match ring.poll_read(&mut Context::from_waker(waker)) {
-                std::task::Poll::Pending => true,
-                std::task::Poll::Ready((outcome, _)) if ring::is_cancelled(&outcome) => {
+                Poll::Pending => true,
+                Poll::Ready((outcome, _)) if ring::is_cancelled(&outcome) => {
                     ring.rest();
                     self.slot.read.wait_with(waker);
                     self.reactor().watch(&self.slot, *fd, Watch::Rest).is_ok()
                 }
-                std::task::Poll::Ready(_) => false,
+                Poll::Ready(_) => false,
             },
             _ if !self.slot.read.ready.get() => true,
             _ if self.slot.hung_up.get() => false,
             Socket::Ring(_, fd) => unread(*fd) == Unread::Nothing,
             Socket::Ready(fd) => {
-                let quiet = unread(std::os::fd::AsRawFd::as_raw_fd(fd)) == Unread::Nothing;
+                let quiet = unread(fd.as_raw_fd()) == Unread::Nothing;
                 self.slot.read.ready.set(!quiet);
                 quiet
             }
