@@ -271,7 +271,8 @@ impl Seed {
                 };
                 let listenings = self.plans.into_iter().map(listening).collect();
                 let (me, crew) = (self.n, self.crew);
-                let hall = Rc::new(Hall { worker: worker.clone(), me, crew, places: self.places, listenings });
+                let hall = Hall { worker: worker.clone(), me, crew, places: self.places, lot: lot.clone(), listenings };
+                let hall = Rc::new(hall);
                 monoio::spawn(hall.clone().receive(self.inbox));
                 let mut doors = Vec::new();
                 for (number, socket) in self.sockets.into_iter().enumerate() {

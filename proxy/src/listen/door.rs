@@ -13,7 +13,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use super::crew::{Arrival, Crew, Inbox};
-use super::{EVICTED_AT_ONCE, Listening, Open, Places, connection};
+use super::{EVICTED_AT_ONCE, Listening, Lot, Open, Places, connection};
 use crate::budget;
 use crate::io::{Accepted, Listener, Tick};
 use crate::stop::Phase;
@@ -35,6 +35,8 @@ pub(crate) struct Hall {
     pub me: usize,
     pub crew: Arc<Crew>,
     pub places: Arc<Places>,
+    /// Where idle connections of the worker are parked.
+    pub lot: Rc<Lot>,
     /// In the order of the settings.
     pub listenings: Vec<Rc<Listening>>,
 }
@@ -75,8 +77,8 @@ impl Hall {
     }
 
     /// Lets idle connections give way, or waits.
-    async fn make_room(&self, listener: usize, places: usize) {
-        if self.listenings[listener].lot.evict(&self.worker, places) == 0 {
+    async fn make_room(&self, places: usize) {
+        if self.lot.evict(&self.worker, places) == 0 {
             self.worker.reactor.sleep_until(Tick::now().after(ACCEPT_PAUSE)).await;
         } else {
             self.worker.reactor.until_closed().await;
@@ -124,7 +126,7 @@ impl Door<'_> {
     /// Over `limits.connections` or far over the memory budget, the new connection waits, unserved; those behind it wait in the kernel's queue.
     async fn let_in(&self, next: io::Result<(Accepted, SocketAddr)>) {
         let hall = self.hall;
-        let Ok((accepted, peer)) = next else { return hall.make_room(self.number, EVICTED_AT_ONCE).await };
+        let Ok((accepted, peer)) = next else { return hall.make_room(EVICTED_AT_ONCE).await };
         if !self.take_place().await {
             return;
         }
@@ -146,7 +148,7 @@ impl Door<'_> {
                 return false;
             }
             let wanted = if budget::is_full() { EVICTED_AT_ONCE } else { 1 };
-            hall.make_room(self.number, wanted).await;
+            hall.make_room(wanted).await;
         }
         true
     }

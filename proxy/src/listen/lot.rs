@@ -98,7 +98,20 @@ impl Lot {
 
     /// Makes room by closing those that have been idle for longest, at most `count`. Returns how many.
     pub fn evict(&self, worker: &Worker, count: usize) -> usize {
-        let closed = self.close_idlest(worker, count);
+        let mut closed = 0;
+        while closed < count {
+            let Some((key, since)) = self.by_age.borrow_mut().pop_front() else { break };
+            let mut parked = self.parked.borrow_mut();
+            if parked.get(key as usize).is_none_or(|parked| parked.since != since) {
+                continue;
+            }
+            let gone = parked.remove(key as usize);
+            drop(parked);
+            gone.resting.transport.farewell();
+            drop(gone);
+            worker.counters.connections_parked.fall();
+            closed += 1;
+        }
         worker.counters.connections_evicted.add(closed as u64);
         closed
     }
@@ -118,23 +131,5 @@ impl Lot {
                 worker.reactor.yield_now().await;
             }
         }
-    }
-
-    fn close_idlest(&self, worker: &Worker, count: usize) -> usize {
-        let mut closed = 0;
-        while closed < count {
-            let Some((key, since)) = self.by_age.borrow_mut().pop_front() else { break };
-            let mut parked = self.parked.borrow_mut();
-            if parked.get(key as usize).is_none_or(|parked| parked.since != since) {
-                continue;
-            }
-            let gone = parked.remove(key as usize);
-            drop(parked);
-            gone.resting.transport.farewell();
-            drop(gone);
-            worker.counters.connections_parked.fall();
-            closed += 1;
-        }
-        closed
     }
 }
