@@ -168,11 +168,7 @@ impl Exchange<'_> {
         // Before anything waits for the app, and before more of the body is read. It ends after the lease, so that who comes next finds that warm.
         let mut admitted = match self.unless_left(downstream, &asked, self.admit()).await? {
             Ok(admitted) => admitted,
-            Err(fault) => {
-                downstream.incoming = asked.incoming;
-                self.at_head.set(asked.body.is_over());
-                return Err(fault);
-            }
+            Err(fault) => return Err(self.not_sent(downstream, asked, fault)),
         };
         let pool = &self.listening.pool;
         let mut warm = pool.warm(replay, self.ages());
@@ -181,11 +177,7 @@ impl Exchange<'_> {
                 Some(lease) => lease,
                 None => match self.unless_left(downstream, &asked, self.connect()).await? {
                     Ok(lease) => lease,
-                    Err(fault) => {
-                        downstream.incoming = asked.incoming;
-                        self.at_head.set(asked.body.is_over());
-                        return Err(fault);
-                    }
+                    Err(fault) => return Err(self.not_sent(downstream, asked, fault)),
                 },
             };
             // Pinned where it is made: `await` alone would move it twice, all of its 2 KiB.
@@ -197,6 +189,13 @@ impl Exchange<'_> {
                 }
             }
         }
+    }
+
+    /// Nothing of `asked` went up: what was read of the client's connection is back in its place.
+    fn not_sent(&self, downstream: &mut Downstream, asked: Asked, fault: Fault) -> Fault {
+        downstream.incoming = asked.incoming;
+        self.at_head.set(asked.body.is_over());
+        fault
     }
 
     /// A new connection to the app, for which idle connections give way where there is no descriptor left.
@@ -292,9 +291,10 @@ impl Exchange<'_> {
         let done = match started {
             Started::Done(mut uploaded) => {
                 // The app may think for long.
-                match lease.reused {
-                    true => uploaded.out.fit(),
-                    false => uploaded.out = Buf::default(),
+                if lease.reused {
+                    uploaded.out.fit();
+                } else {
+                    uploaded.out = Buf::default();
                 }
                 Some(uploaded)
             }
