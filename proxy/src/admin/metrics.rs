@@ -20,7 +20,7 @@ const WORKERS_SHOWN_MAX: usize = 16;
 pub(super) fn render(proxy: &Proxy) -> String {
     let mut text = Text::default();
     let sums = Sums(proxy);
-    build(&mut text, proxy);
+    build(&mut text, proxy, &sums);
     downstream(&mut text, &sums);
     concurrency(&mut text, proxy, &sums);
     upstream(&mut text, &sums);
@@ -40,7 +40,7 @@ impl Sums<'_> {
     }
 }
 
-fn build(text: &mut Text, proxy: &Proxy) {
+fn build(text: &mut Text, proxy: &Proxy, sums: &Sums<'_>) {
     text.family("slipstream_build_info", Kind::Gauge, "The version that runs; always 1.")
         .series(&[("version", env!("CARGO_PKG_VERSION"))], 1);
     text.family("slipstream_io_driver", Kind::Gauge, "The kernel interface in use and why; always 1.")
@@ -68,7 +68,7 @@ fn build(text: &mut Text, proxy: &Proxy) {
     text.counter(
         "slipstream_worker_stalls_total",
         "Times that a task kept its worker from all others for 8 ms or longer.",
-        proxy.counters.iter().map(|counters| counters.stalls.sum()).sum::<u64>(),
+        sums.of(|worker| worker.stalls.sum()),
     );
     text.gauge(
         "slipstream_config_generation",
