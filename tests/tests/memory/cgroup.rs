@@ -2,9 +2,9 @@
 
 use std::sync::Mutex;
 
-use slipstream_tests::{App, Certs, Client, Driver, Event, Proxy, Running, on_both_drivers};
+use slipstream_tests::{App, Certs, Client, Driver, Event, NAME, Proxy, Running, Way, on_both_drivers};
 
-use crate::{KIB, MIB, Way, active, assert_body, assert_shed, body_of, shed, until_still, used};
+use crate::{KIB, MIB, active, assert_body, assert_shed, body_of, shed, slow_client, until_still, used};
 
 const LIMIT_BYTES: u64 = 64 << 20;
 const WORKERS: usize = 2;
@@ -18,7 +18,7 @@ const IDLE_BYTES_MAX: u64 = 4 << 20;
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 fn proxy(driver: Driver, app: &App, certs: &Certs) -> Running {
-    let proxy = Proxy::in_front_of(app).driver(driver).workers(WORKERS).tls(certs.leaf(&["app.test"]));
+    let proxy = Proxy::in_front_of(app).driver(driver).workers(WORKERS).tls(certs.leaf(&[NAME]));
     let proxy = proxy.in_memory_cgroup(LIMIT_BYTES).start();
     let budget = proxy.metrics().sum("slipstream_memory_budget_bytes");
     assert!((LIMIT_BYTES / 2..LIMIT_BYTES).contains(&budget), "the limit was not seen: the budget is {budget}");
@@ -67,7 +67,7 @@ fn slow_readers_survive(driver: Driver, way: Way) {
     let proxy = proxy(driver, &app, &certs);
     let mut clients: Vec<Client> = (0..CLIENTS)
         .map(|_| {
-            let mut client = way.slow_client(&proxy, &certs);
+            let mut client = slow_client(way, &proxy, &certs);
             client.send("GET /large HTTP/1.1\r\nHost: a\r\n\r\n");
             client
         })
@@ -87,7 +87,7 @@ fn slow_readers_survive(driver: Driver, way: Way) {
     }
     assert_eq!(were_shed, shed(&metrics));
     assert!(were_shed < CLIENTS as u64 / 2, "{were_shed} of {CLIENTS} were shed: each needs some 100 KiB");
-    let mut reader = way.slow_client(&proxy, &certs);
+    let mut reader = slow_client(way, &proxy, &certs);
     reader.send("GET /large HTTP/1.1\r\nHost: a\r\n\r\n");
     assert_eq!(reader.response_head().status, 200);
     assert_body(&reader.take(4 * MIB), 0);
@@ -113,7 +113,7 @@ fn slow_uploads_survive(driver: Driver, way: Way) {
     let proxy = proxy(driver, &app, &certs);
     let mut clients: Vec<Client> = (0..CLIENTS)
         .map(|_| {
-            let mut client = way.slow_client(&proxy, &certs);
+            let mut client = slow_client(way, &proxy, &certs);
             client.send(format!("POST /large HTTP/1.1\r\nHost: a\r\nContent-Length: {BODY_BYTES}\r\n\r\n"));
             client
         })
@@ -125,7 +125,7 @@ fn slow_uploads_survive(driver: Driver, way: Way) {
         }
     });
     assert_eq!(active(&proxy.metrics()) + shed(&proxy.metrics()), CLIENTS as u64, "nobody is broken off");
-    let mut upload = way.slow_client(&proxy, &certs);
+    let mut upload = slow_client(way, &proxy, &certs);
     upload.send(format!("POST /one HTTP/1.1\r\nHost: a\r\nContent-Length: {MIB}\r\n\r\n"));
     upload.send(body_of(MIB));
     assert_eq!(upload.response().text(), "ok");

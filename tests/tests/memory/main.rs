@@ -6,25 +6,16 @@ mod budget;
 mod cgroup;
 mod idle;
 
-use slipstream_tests::{Certs, Client, Metrics, Response, Running, Tls, eventually};
+use slipstream_tests::{Certs, Client, Metrics, NAME, Response, Running, Tls, Way, eventually};
 
 const MIB: usize = 1 << 20;
 const KIB: usize = 1 << 10;
 
-/// How a client speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Way {
-    Plain,
-    Tls,
-}
-
-impl Way {
-    /// Its kernel holds next to nothing that was not read.
-    fn slow_client(self, proxy: &Running, certs: &Certs) -> Client {
-        match self {
-            Way::Plain => Client::with_receive_buffer(proxy.http(), 8 * KIB),
-            Way::Tls => Client::tls_with_receive_buffer(proxy.https(), &Tls::to("app.test", certs), 8 * KIB),
-        }
+/// Its kernel holds next to nothing that was not read.
+fn slow_client(way: Way, proxy: &Running, certs: &Certs) -> Client {
+    match way {
+        Way::Plain => Client::with_receive_buffer(proxy.http(), 8 * KIB),
+        Way::Tls => Client::tls_with_receive_buffer(proxy.https(), &Tls::to(NAME, certs), 8 * KIB),
     }
 }
 
