@@ -14,13 +14,9 @@ struct Gap {
     but: &'static [&'static str],
 }
 
-const GAPS: &[Gap] = &[
-    Gap { field: "coalescing", but: &["off"] },
-    Gap { field: "upstream.protocol", but: &["auto", "http1"] },
-    Gap { field: "telemetry.serviceName", but: &[] },
-];
+const GAPS: &[Gap] = &[Gap { field: "upstream.protocol", but: &["auto", "http1"] }];
 
-/// One line for each field that somebody set and this version does not act on: "policy.halfClose: accepted, not yet in force in this version".
+/// One line for each field that somebody set and this version does not act on: "policy.upstream.protocol: accepted, not yet in force in this version".
 pub fn not_yet_in_force<T: Serialize>(effective: &Effective<T>) -> Vec<String> {
     let set = effective.fields().into_iter().filter(|field| field.level > Level::BuiltIn);
     set.filter(is_without_effect)
@@ -48,4 +44,25 @@ fn plain(path: &str) -> String {
         }
     }
     names.join(".")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_is_known_in_the_policy_and_in_each_route_and_its_value_may_hold_already() {
+        let gap = Gap { field: "upstream.protocol", but: &["auto"] };
+        for (path, word, covered) in [
+            ("upstream.protocol", "http2", true),
+            ("policy.upstream.protocol", "http2", true),
+            ("policy.routes[3].upstream.protocol", "http2", true),
+            ("routes[3].upstream.protocol", "http2", true),
+            ("policy.upstream.protocol", "auto", false),
+            ("policy.upstream.tls", "off", false),
+            ("policy.upstream.protocols", "http2", false),
+        ] {
+            assert_eq!(gap.covers(path, &Value::from(word)), covered, "{path}: {word}");
+        }
+    }
 }

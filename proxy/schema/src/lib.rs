@@ -19,6 +19,7 @@ mod name;
 mod parse;
 mod policy;
 mod quantity;
+mod ratio;
 mod route;
 mod section;
 mod text;
@@ -32,11 +33,12 @@ pub use gaps::{is_without_effect, not_yet_in_force};
 pub use level::{Effective, Field, Level};
 pub use list::List;
 pub use name::{FieldName, FilePath, HeaderValue, HostName, IgnoredField, Method, Path, ServiceName};
-pub use policy::{Coalescing, Concurrency, Limits, Policy, Queue, Timeouts, Upstream};
+pub use policy::{Coalescing, Concurrency, Limits, Policy, Queue, RequestTelemetry, Timeouts, Upstream};
 pub use quantity::{Bounded, OrNone, Quantity};
+pub use ratio::Ratio;
 pub use route::{HeaderMatch, Match, Route, RouteLimits, RouteTimeouts};
 pub use units::{ByteSize, Bytes, Count, Duration, Milliseconds, Whole};
 pub use words::{
-    ClientCertificates, CoalescingMode, ConcurrencyMode, Credentials, Forwarded, HalfClose, IoDriver, LongLived,
-    OnError, ReadAfterWrite, StatusHeader, TlsMode, UpstreamProtocol, UpstreamTls,
+    AccessLog, ClientCertificates, CoalescingMode, ConcurrencyMode, Credentials, Forwarded, HalfClose, IoDriver,
+    LongLived, OnError, ReadAfterWrite, StatusHeader, TlsMode, UpstreamProtocol, UpstreamTls,
 };

@@ -51,9 +51,10 @@ checked_text! {
 checked_text! {
     /// A field that coalescing may leave out of its comparison, kept in lower case.
     ///
-    /// Source: coalescing.md R2. A field that says who asks, or which form of an answer, is refused: two users would share one answer.
+    /// Source: coalescing.md R2. A field that says who asks, or which form of an answer, is refused: two users would share one answer; with `_`
+    /// for `-` too, for apps behind CGI or WSGI cannot tell the two. One that ends at this hop is never compared, so to name it is a mistake.
     IgnoredField, ignored_field,
-    allowed "the name of an HTTP field other than authorization, proxy-authorization, cookie, host, forwarded, x-forwarded-* (but x-forwarded-for), x-api-key, x-auth-*, accept*, range, if-*",
+    allowed "the name of an HTTP field, at most 256 characters, other than authorization, proxy-authorization, cookie, host, forwarded, x-forwarded-* (but x-forwarded-for), x-api-key, x-auth-*, accept*, range, if-* (who asks, and for which form: always compared) and connection, keep-alive, proxy-connection, te, transfer-encoding, upgrade, http2-settings (of one connection: never compared)",
     max 256
 }
 
@@ -96,12 +97,16 @@ fn header_value(text: &str) -> Option<String> {
 }
 
 fn ignored_field(text: &str) -> Option<String> {
-    const NAMES: [&str; 7] =
+    const COMPARED: [&str; 7] =
         ["authorization", "proxy-authorization", "cookie", "host", "forwarded", "x-api-key", "range"];
-    const PREFIXES: [&str; 4] = ["x-forwarded-", "x-auth-", "accept", "if-"];
+    const COMPARED_PREFIXES: [&str; 4] = ["x-forwarded-", "x-auth-", "accept", "if-"];
+    const OF_ONE_HOP: [&str; 7] =
+        ["connection", "keep-alive", "proxy-connection", "te", "transfer-encoding", "upgrade", "http2-settings"];
     let name = field_name(text)?;
-    let refused = NAMES.contains(&name.as_str()) || PREFIXES.iter().any(|prefix| name.starts_with(prefix));
-    (!refused || name == "x-forwarded-for").then_some(name)
+    let read_as = name.replace('_', "-");
+    let refused = COMPARED.iter().chain(&OF_ONE_HOP).any(|refused| *refused == read_as)
+        || COMPARED_PREFIXES.iter().any(|prefix| read_as.starts_with(prefix));
+    (!refused || read_as == "x-forwarded-for").then_some(name)
 }
 
 fn method(text: &str) -> Option<String> {
@@ -190,24 +195,105 @@ mod tests {
 
     #[test]
     fn a_field_that_says_who_asks_is_never_ignored_by_coalescing() {
-        holds::<IgnoredField>(
-            &["X-Request-Start", "x-forwarded-for", "x-apikey", "user-agent"],
+        holds_in_any_case(
             &[
-                "Authorization",
+                "x-request-start",
+                "x-forwarded-for",
+                "x-real-ip",
+                "x-apikey",
+                "x-authority",
+                "user-agent",
+                "ranges",
+                "ifs",
+            ],
+            &[
+                "authorization",
                 "proxy-authorization",
-                "Cookie",
+                "cookie",
                 "host",
                 "forwarded",
-                "X-Forwarded-Host",
+                "x-forwarded-",
+                "x-forwarded-host",
+                "x-forwarded-proto",
+                "x-forwarded-port",
+                "x-forwarded-prefix",
+                "x-forwarded-user",
                 "x-forwarded-client-cert",
+                "x-forwarded-for-original",
                 "x-api-key",
                 "x-auth-user",
+                "x-auth-request-email",
                 "accept",
+                "accept-encoding",
                 "accept-language",
                 "range",
+                "if-match",
                 "if-none-match",
+                "if-modified-since",
+                "if-unmodified-since",
                 "if-range",
+                // What apps behind CGI or WSGI take for the same field.
+                "x_forwarded_host",
+                "x-forwarded_host",
+                "x_api_key",
+                "x_auth_user",
+                "if_none_match",
+                "proxy_authorization",
             ],
         );
+    }
+
+    #[test]
+    fn what_ends_at_this_hop_or_is_no_name_cannot_be_ignored_by_coalescing() {
+        holds_in_any_case(
+            &["connections", "trailers", "upgrade-insecure-requests"],
+            &[
+                "connection",
+                "keep-alive",
+                "proxy-connection",
+                "te",
+                "transfer-encoding",
+                "upgrade",
+                "http2-settings",
+                "",
+                " ",
+                "x a",
+                "x-a:",
+                "x-a ",
+                " x-a",
+                "x-a,x-b",
+                "x-a\n",
+                "x-*a*(",
+                ":path",
+                "x-\u{e9}",
+            ],
+        );
+    }
+
+    #[test]
+    fn a_field_that_cannot_be_ignored_is_refused_with_what_can() {
+        let refusal = "X-Forwarded-Host".parse::<IgnoredField>().unwrap_err().to_string();
+        assert!(refusal.starts_with("found `X-Forwarded-Host`, allowed: the name of an HTTP field, "), "{refusal}");
+        for named in
+            ["x-forwarded-* (but x-forwarded-for)", "authorization", "x-auth-*", "accept*", "if-*", "keep-alive"]
+        {
+            assert!(refusal.contains(named), "{refusal} must name {named}");
+        }
+    }
+
+    /// Each as it stands, in capitals, and with a capital at each word.
+    fn holds_in_any_case(accepted: &[&str], refused: &[&str]) {
+        let title = |name: &str| name.split('-').map(capital).collect::<Vec<_>>().join("-");
+        for (names, ok) in [(accepted, true), (refused, false)] {
+            for spelled in names.iter().flat_map(|name| [name.to_string(), name.to_uppercase(), title(name)]) {
+                let read = spelled.parse::<IgnoredField>().ok().map(|field| field.as_str().to_owned());
+                assert_eq!(read, ok.then(|| spelled.to_lowercase()), "{spelled:?}");
+            }
+        }
+    }
+
+    fn capital(word: &str) -> String {
+        let mut letters = word.chars();
+        letters.next().map(|first| first.to_ascii_uppercase().to_string() + letters.as_str()).unwrap_or_default()
     }
 }

@@ -3,8 +3,9 @@
 use crate::section::section;
 use crate::units::{HOUR, KIB, MIB, MINUTE, PIB, SECOND};
 use crate::{
-    ByteSize, CoalescingMode, ConcurrencyMode, Count, Credentials, Duration, Forwarded, HalfClose, IgnoredField, List,
-    LongLived, Misfit, OnError, OrNone, ReadAfterWrite, Route, StatusHeader, UpstreamProtocol, UpstreamTls,
+    AccessLog, ByteSize, CoalescingMode, ConcurrencyMode, Count, Credentials, Duration, Forwarded, HalfClose,
+    IgnoredField, List, LongLived, Misfit, OnError, OrNone, Ratio, ReadAfterWrite, Route, StatusHeader,
+    UpstreamProtocol, UpstreamTls,
 };
 
 const DAY: u64 = 24 * HOUR;
@@ -26,6 +27,8 @@ section! {
         pub upstream: Option<Upstream>,
         /// What a client that closes its sending side means by it. Default leave.
         pub half_close: Option<HalfClose>,
+        /// What is told of requests.
+        pub telemetry: Option<RequestTelemetry>,
         /// Requests judged differently; the first match wins. At most 256; a later layer replaces the list as a whole. Default none.
         pub routes: Option<List<Route, 256>>,
     }
@@ -129,6 +132,35 @@ section! {
     }
 }
 
+section! {
+    /// What is told of requests.
+    pub struct RequestTelemetry {
+        /// The share of traces that begin here and are recorded, in the place of the one in OTEL_TRACES_SAMPLER_ARG. Default: what
+        /// OTEL_TRACES_SAMPLER says; 0 to 1.
+        pub trace_sample_ratio: Option<Ratio>,
+        /// Whether each request is a line of the access log. Default off.
+        pub access_log: Option<AccessLog>,
+    }
+}
+
+impl CoalescingMode {
+    /// The `joinWindow` where no layer says one. Source: coalescing.md R6.
+    pub fn join_window_default(self) -> Duration<1, MINUTE> {
+        match self {
+            CoalescingMode::Cacheable => Duration::constant::<{ 2 * SECOND }>(),
+            CoalescingMode::Identical | CoalescingMode::Observe | CoalescingMode::Off => Duration::constant::<500>(),
+        }
+    }
+
+    /// The `onError` where no layer says one. Source: coalescing.md R8.
+    pub fn on_error_default(self) -> OnError {
+        match self {
+            CoalescingMode::Cacheable => OnError::Release,
+            CoalescingMode::Identical | CoalescingMode::Observe | CoalescingMode::Off => OnError::Share,
+        }
+    }
+}
+
 impl Policy {
     /// The lowest layer: what holds where nobody says anything. What has no default of its own (it depends on another field) is unset.
     pub fn built_in() -> Policy {
@@ -174,6 +206,7 @@ impl Policy {
             forwarded: Some(Forwarded::Append),
             upstream: Some(Upstream { protocol: Some(UpstreamProtocol::Auto), tls: Some(UpstreamTls::Off) }),
             half_close: Some(HalfClose::Leave),
+            telemetry: Some(RequestTelemetry { trace_sample_ratio: None, access_log: Some(AccessLog::Off) }),
             routes: Some(List::default()),
         }
     }

@@ -7,6 +7,7 @@ use crate::section::section;
 use crate::units::{HOUR, MINUTE, PIB};
 use crate::{
     ByteSize, Coalescing, Duration, FieldName, Forwarded, HeaderValue, HostName, Method, Misfit, OrNone, Path,
+    RequestTelemetry,
 };
 
 const DAY: u64 = 24 * HOUR;
@@ -32,6 +33,9 @@ pub struct Route {
     /// As in the policy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub forwarded: Option<Forwarded>,
+    /// As in the policy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub telemetry: Option<RequestTelemetry>,
 }
 
 section! {

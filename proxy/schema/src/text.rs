@@ -53,6 +53,9 @@ impl<T: FromStr<Err = Invalid>> Visitor<'_> for ByText<T> {
 /// Gives a type with `FromStr<Err = Invalid>` and `Display` its serde and schema: a string with `$allowed` as its description.
 macro_rules! by_text {
     ($name:ident, $allowed:expr, $schema:tt) => {
+        $crate::text::by_text!($name, $allowed, $schema, |text, serializer| serializer.collect_str(text));
+    };
+    ($name:ident, $allowed:expr, $schema:tt, |$value:ident, $serializer:ident| $write:expr) => {
         impl<'de> serde::Deserialize<'de> for $name {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 deserializer.deserialize_any($crate::text::ByText::new($allowed))
@@ -60,8 +63,9 @@ macro_rules! by_text {
         }
 
         impl serde::Serialize for $name {
-            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.collect_str(self)
+            fn serialize<S: serde::Serializer>(&self, $serializer: S) -> Result<S::Ok, S::Error> {
+                let $value = self;
+                $write
             }
         }
 

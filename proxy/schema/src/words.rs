@@ -43,6 +43,15 @@ macro_rules! words {
 }
 
 words! {
+    /// Whether each request is a line of the access log.
+    AccessLog {
+        Off = "off",
+        /// A line of JSON on stdout, and by OTLP where logs are exported.
+        On = "on",
+    } allowed "on or off"
+}
+
+words! {
     /// Which kernel interface moves the bytes.
     IoDriver {
         /// Tries `io_uring`, falls back to `epoll`, and says which and why.

@@ -1,7 +1,7 @@
 //! The static file as users write it: what is read, what is refused, and in which words.
 
 use slipstream_schema::{
-    AdminAddress, CoalescingMode, ConfigError, Duration, Forwarded, IoDriver, OrNone, Policy, StaticFile,
+    AdminAddress, CoalescingMode, ConfigError, Duration, Forwarded, IoDriver, OnError, OrNone, Policy, StaticFile,
 };
 
 const WHOLE: &str = r#"
@@ -42,12 +42,14 @@ policy:
   forwarded: append
   upstream: {protocol: auto, tls: off}
   halfClose: keep
+  telemetry: {traceSampleRatio: 0.25, accessLog: on}
   routes:
   - match: {method: GET, host: Shop.example, pathPrefix: /reports, header: {name: X-Tenant, value: a}}
     timeouts: {request: 60s, responseHeaders: none, connect: 2s, requestBodyIdle: 1m, streamIdle: 1h}
     coalescing: {mode: off}
     limits: {requestBodyBytes: none}
     forwarded: off
+    telemetry: {traceSampleRatio: 1, accessLog: off}
   - match: {path: /upload}
 telemetry: {serviceName: shop}
 "#;
@@ -187,6 +189,32 @@ fn a_bad_value_is_refused_with_file_line_column_field_and_what_is_allowed() {
         ("- a\n", "proxy.yaml:1:1: found a list, allowed: a mapping of fields"),
     ] {
         assert_eq!(refusal(text).to_string(), expected, "{text}");
+    }
+}
+
+#[test]
+fn a_bad_word_of_coalescing_is_refused_with_the_words_that_are_allowed() {
+    for (field, value, found, allowed) in [
+        ("mode", "shared", "`shared`", "identical, cacheable, observe or off"),
+        ("mode", "Identical", "`Identical`", "identical, cacheable, observe or off"),
+        ("mode", "true", "`true`", "identical, cacheable, observe or off"),
+        ("credentials", "cookie", "`cookie`", "identical or off"),
+        ("readAfterWrite", "uri", "`uri`", "upstream, path or off"),
+        ("onError", "off", "`off`", "share or release"),
+        ("statusHeader", "leader", "`leader`", "off, followers or all"),
+        ("compareClientAddress", "sometimes", "string \"sometimes\"", "true or false"),
+        ("joinWindow", "none", "`none`", "a duration of 1ms to 1m, such as 500ms or 1m30s"),
+        ("maxWait", "0s", "`0s`", "a duration of 1ms to 1h, such as 500ms or 1m30s, or none"),
+        ("ignoreHeaders", "x-a", "string \"x-a\"", "a list of at most 64 entries"),
+    ] {
+        let column = 7 + field.len();
+        let error = refusal(&format!("policy:\n  coalescing:\n    {field}: {value}\n")).to_string();
+        let expected = format!("found {found}, allowed: {allowed}");
+        assert_eq!(error, format!("proxy.yaml:3:{column}: field `policy.coalescing.{field}`: {expected}"));
+        let route = format!("policy:\n  routes:\n  - match: {{path: /}}\n    coalescing:\n      {field}: {value}\n");
+        let error = refusal(&route).to_string();
+        let column = column + 2;
+        assert_eq!(error, format!("proxy.yaml:5:{column}: field `policy.routes[0].coalescing.{field}`: {expected}"));
     }
 }
 
@@ -394,6 +422,37 @@ fn the_built_in_policy_is_what_the_documentation_of_each_field_says() {
 }
 
 #[test]
+fn what_depends_on_the_mode_of_coalescing_is_what_the_documentation_says() {
+    let of = |mode: CoalescingMode| (mode.join_window_default().to_string(), mode.on_error_default());
+    for &mode in CoalescingMode::ALL {
+        let cacheable = mode == CoalescingMode::Cacheable;
+        let expected = if cacheable { ("2s", OnError::Release) } else { ("500ms", OnError::Share) };
+        assert_eq!(of(mode), (expected.0.to_owned(), expected.1), "{mode}");
+    }
+    let ((plain, share), (cacheable, release)) = (of(CoalescingMode::Identical), of(CoalescingMode::Cacheable));
+    let join_window = doc_of("coalescing.joinWindow");
+    let expected = format!("Default {plain}, {cacheable} where the mode is cacheable; ");
+    assert!(join_window.contains(&expected), "{join_window}");
+    let on_error = doc_of("coalescing.onError");
+    assert!(on_error.contains(&format!("Default {share}, {release} where the mode is cacheable.")), "{on_error}");
+    assert!(doc_of("coalescing.ignoreHeaders").contains("At most 64; "));
+}
+
+/// What the schema says of a field of the policy.
+fn doc_of(field: &str) -> String {
+    let settings =
+        schemars::generate::SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
+    let schema = settings.into_generator().into_root_schema_for::<Policy>().to_value();
+    let mut node = &schema;
+    for name in field.split('.') {
+        let options = node.get("anyOf").and_then(|any| any.as_array()).into_iter().flatten();
+        let child = std::iter::once(node).chain(options).find_map(|option| option.get("properties")?.get(name));
+        node = child.unwrap_or_else(|| panic!("no {field}"));
+    }
+    node["description"].as_str().unwrap_or_else(|| panic!("{field} has no doc")).to_owned()
+}
+
+#[test]
 fn the_documented_range_of_each_field_is_the_one_that_is_enforced() {
     for (field, doc, values) in [
         ("timeouts.connect", "1ms to 10m", ["0s", "1ms", "2ms", "9m59s999ms", "10m", "10m1ms"]),
@@ -420,6 +479,7 @@ fn the_documented_range_of_each_field_is_the_one_that_is_enforced() {
         ),
         ("limits.connections", "1 to 1000000", ["0", "1", "2", "999999", "1000000", "1000001"]),
     ] {
+        assert!(doc_of(field).contains(&format!("; {doc}.")), "{field}: the doc must say \"; {doc}.\"");
         for (index, value) in values.into_iter().enumerate() {
             let text = field.rsplit('.').fold(value.to_owned(), |inner, name| format!("{{{name}: {inner}}}"));
             let read = StaticFile::parse(&format!("policy: {text}"), "f");
@@ -446,5 +506,22 @@ fn the_documented_range_of_each_field_is_the_one_that_is_enforced() {
         [("0", false), ("1", true), ("2", true), ("1023", true), ("1024", true), ("1025", false), ("auto", true)]
     {
         assert_eq!(StaticFile::parse(&format!("workers: {{count: {value}}}"), "f").is_ok(), ok, "{value}");
+    }
+}
+
+#[test]
+fn a_share_of_traces_is_0_to_1() {
+    let share =
+        |text: &str| StaticFile::parse(&format!("policy: {{telemetry: {{traceSampleRatio: {text}}}}}"), "proxy.yaml");
+    for (text, value) in [("0", 0.0), ("1", 1.0), ("0.01", 0.01), ("1e-3", 0.001), ("\"0.5\"", 0.5)] {
+        let policy = share(text).unwrap_or_else(|error| panic!("{text}: {error}")).policy.unwrap_or_default();
+        assert_eq!(
+            policy.telemetry.and_then(|telemetry| telemetry.trace_sample_ratio).map(|ratio| ratio.get()),
+            Some(value)
+        );
+    }
+    for text in ["1.01", "-0.1", "10%", "all", "true", ".nan", ".inf"] {
+        let error = share(text).map(drop).expect_err(text).to_string();
+        assert!(error.contains("traceSampleRatio") && error.contains("0 to 1"), "{text}: {error}");
     }
 }

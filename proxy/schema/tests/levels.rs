@@ -80,6 +80,28 @@ fn a_route_is_laid_over_the_policy_field_by_field() {
 }
 
 #[test]
+fn what_depends_on_the_mode_of_coalescing_stays_unset_until_somebody_says_it() {
+    let policy = Policy::merge([(
+        Level::File,
+        policy("{coalescing: {ignoreHeaders: [x-a, x-b]}, routes: [{match: {path: /a}, coalescing: {mode: cacheable, ignoreHeaders: [x-c]}}, {match: {path: /b}, coalescing: {onError: share, ignoreHeaders: []}}]}"),
+    )])
+    .value;
+    let routes = policy.routes.clone().unwrap_or_default();
+    let of_route = |index: usize| {
+        let merged = policy.for_route(&routes[index]).coalescing.unwrap_or_default();
+        serde_json::to_value(merged).expect("it can be written")
+    };
+    let (a, b) = (of_route(0), of_route(1));
+    assert_eq!((a["mode"].as_str(), a.get("joinWindow"), a.get("onError")), (Some("cacheable"), None, None));
+    assert_eq!(
+        (b["mode"].as_str(), b.get("joinWindow"), b["onError"].as_str()),
+        (Some("identical"), None, Some("share"))
+    );
+    assert_eq!(a["ignoreHeaders"], serde_json::json!(["x-c"]), "a route replaces the list as a whole");
+    assert_eq!(b["ignoreHeaders"], serde_json::json!([]));
+}
+
+#[test]
 fn every_leaf_has_an_origin_and_what_is_dumped_can_be_given_back() {
     let given = file(
         "{listeners: [{address: 'http://0.0.0.0:80'}], workers: {count: 2}, policy: {timeouts: {request: 1s}, routes: [{match: {path: /a}}]}}",
@@ -96,18 +118,13 @@ fn every_leaf_has_an_origin_and_what_is_dumped_can_be_given_back() {
 #[test]
 fn what_is_accepted_without_effect_is_named_and_nothing_else() {
     let given = file(
-        "{telemetry: {serviceName: shop}, policy: {concurrency: {limit: 5}, coalescing: {mode: observe}, \
+        "{telemetry: {serviceName: shop}, policy: {concurrency: {limit: 5}, coalescing: {mode: observe, maxWait: 1s}, \
           upstream: {protocol: http2, tls: off}, timeouts: {request: 1s}, routes: [{match: {path: /a}, coalescing: {mode: cacheable}}]}}",
     );
     let lines = not_yet_in_force(&StaticFile::merge([(Level::File, given)]));
     let fields: Vec<_> =
         lines.iter().filter_map(|line| line.strip_suffix(": accepted, not yet in force in this version")).collect();
-    let expected = [
-        "policy.coalescing.mode",
-        "policy.routes[0].coalescing.mode",
-        "policy.upstream.protocol",
-        "telemetry.serviceName",
-    ];
+    let expected = ["policy.upstream.protocol"];
     assert_eq!(fields, expected);
     assert_eq!(lines.len(), expected.len());
 
