@@ -7,7 +7,7 @@
 
 use std::cell::{Cell, OnceCell};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicIsize, AtomicUsize, Ordering::Relaxed};
 
 /// What a worker takes from the budget, and gives back, at once; less where that would be more than a small part of it.
 const STEP_BYTES: usize = 1024 * 1024;
@@ -23,18 +23,19 @@ const STEPS_MIN: usize = 64;
 pub struct Budget {
     limit: usize,
     step: usize,
-    /// Steps that the workers hold.
-    leased: AtomicUsize,
+    /// Steps that the workers hold, in bytes.
+    leased: AtomicIsize,
     /// What the kernel holds for our sockets, where it is counted to us.
     kernel: AtomicUsize,
 }
 
-/// The share of one thread.
+/// The share of one thread. A thread that gives back what another has taken (a piece of an answer that workers share) may come below zero; the
+/// sum over all is right.
 #[derive(Default)]
 struct Share {
     budget: OnceCell<Arc<Budget>>,
-    held: Cell<usize>,
-    leased: Cell<usize>,
+    held: Cell<isize>,
+    leased: Cell<isize>,
 }
 
 thread_local! {
@@ -45,7 +46,7 @@ impl Budget {
     /// Shared by `workers` threads, at least 1.
     pub fn new(limit_bytes: usize, workers: usize) -> Arc<Budget> {
         let step = (limit_bytes / (STEPS_MIN * workers)).clamp(TIGHT_STEP_BYTES, STEP_BYTES);
-        Arc::new(Budget { limit: limit_bytes, step, leased: AtomicUsize::new(0), kernel: AtomicUsize::new(0) })
+        Arc::new(Budget { limit: limit_bytes, step, leased: AtomicIsize::new(0), kernel: AtomicUsize::new(0) })
     }
 
     pub fn limit_bytes(&self) -> usize {
@@ -53,7 +54,8 @@ impl Budget {
     }
 
     pub fn used_bytes(&self) -> usize {
-        self.leased.load(Relaxed) + self.kernel.load(Relaxed)
+        // A worker may give back before another has taken.
+        self.leased.load(Relaxed).max(0) as usize + self.kernel.load(Relaxed)
     }
 
     fn is_tight(&self) -> bool {
@@ -91,16 +93,12 @@ impl Share {
     fn settle(&self) {
         let Some(budget) = self.budget.get() else { return };
         let (held, leased) = (self.held.get(), self.leased.get());
-        let step = budget.step_bytes();
-        let wanted = held.next_multiple_of(step);
-        if wanted > leased {
+        let step = budget.step_bytes() as isize;
+        let wanted = held + (step - held.rem_euclid(step)) % step;
+        if wanted > leased || leased - held > 2 * step {
             budget.leased.fetch_add(wanted - leased, Relaxed);
-        } else if leased - held > 2 * step {
-            budget.leased.fetch_sub(leased - wanted, Relaxed);
-        } else {
-            return;
+            self.leased.set(wanted);
         }
-        self.leased.set(wanted);
     }
 }
 
@@ -115,7 +113,7 @@ impl Drop for Share {
 /// The calling thread holds `bytes` more.
 pub fn hold(bytes: usize) {
     with(|share| {
-        share.held.set(share.held.get() + bytes);
+        share.held.set(share.held.get() + bytes as isize);
         if share.held.get() > share.leased.get() {
             share.settle();
         }
@@ -125,8 +123,8 @@ pub fn hold(bytes: usize) {
 /// The calling thread holds `bytes` less.
 pub fn let_go(bytes: usize) {
     with(|share| {
-        share.held.set(share.held.get().saturating_sub(bytes));
-        if share.leased.get().saturating_sub(share.held.get()) > 2 * TIGHT_STEP_BYTES {
+        share.held.set(share.held.get() - bytes as isize);
+        if share.leased.get() - share.held.get() > 2 * TIGHT_STEP_BYTES as isize {
             share.settle();
         }
     });
@@ -135,7 +133,7 @@ pub fn let_go(bytes: usize) {
 /// What the calling thread holds, to the byte.
 #[cfg(test)]
 pub fn held_bytes() -> usize {
-    with(|share| share.held.get()).unwrap_or(0)
+    with(|share| share.held.get()).map_or(0, |held| usize::try_from(held).expect("what one thread took and gave back"))
 }
 
 /// More than half is used: whoever has a choice takes less.

@@ -11,13 +11,14 @@ pub const HEAD_BYTES: usize = 18 * 1024 + 512;
 /// What a large body moves through: fewer system calls for a MiB, and still eight of them fit a core's second-level cache.
 pub const BULK_BYTES: usize = 128 * 1024;
 
-/// What a wait may hold where memory is tight: a small head, or what has come of a larger one.
+/// What a wait may hold that seldom brings anything, and any where memory is tight: a small head, or what has come of a larger one.
 pub const WAIT_BYTES: usize = 1024;
 
-/// Buffers of each size that an idle thread keeps (4.6 MiB and 4 MiB); the rest is given back to the allocator. A request in flight holds
+/// Buffers of each size that a busy thread keeps (4.6 MiB, 4 MiB and 256 KiB); the rest is given back to the allocator. A request in flight holds
 /// one or two, so these are enough for 128 at once; memory that is not kept has to be cleared again, at 1 us for a head's.
 const HEADS_KEPT_MAX: usize = 256;
 const BULKS_KEPT_MAX: usize = 32;
+const LITTLES_KEPT_MAX: usize = 256;
 
 /// What a thread without a request in flight keeps of each size.
 const KEPT_IDLE: usize = 4;
@@ -25,6 +26,7 @@ const KEPT_IDLE: usize = 4;
 thread_local! {
     static HEADS: RefCell<Vec<Box<[u8]>>> = const { RefCell::new(Vec::new()) };
     static BULKS: RefCell<Vec<Box<[u8]>>> = const { RefCell::new(Vec::new()) };
+    static LITTLES: RefCell<Vec<Box<[u8]>>> = const { RefCell::new(Vec::new()) };
 }
 
 /// A fixed piece of memory with a filled part: `store[start..end]`.
@@ -40,7 +42,7 @@ pub struct Buf {
 /// Gives back to the system what a thread that has become idle keeps, all but enough for the next few requests; all where memory has run out.
 pub fn trim() {
     let kept_max = kept_max(KEPT_IDLE);
-    for (pool, bytes) in [(&HEADS, HEAD_BYTES), (&BULKS, BULK_BYTES)] {
+    for (pool, bytes) in [(&HEADS, HEAD_BYTES), (&BULKS, BULK_BYTES), (&LITTLES, WAIT_BYTES)] {
         pool.with_borrow_mut(|kept| {
             budget::let_go(kept.len().saturating_sub(kept_max) * cost_bytes(bytes));
             kept.truncate(kept_max);
@@ -61,13 +63,18 @@ impl Buf {
 
     /// An empty buffer for a wait that may be long: of [`HEAD_BYTES`], or of [`WAIT_BYTES`] where memory is tight.
     pub fn waiting() -> Buf {
-        if budget::is_tight() { Buf { store: store(WAIT_BYTES), start: 0, end: 0 } } else { Buf::head() }
+        if budget::is_tight() { Buf::little() } else { Buf::head() }
+    }
+
+    /// An empty buffer of [`WAIT_BYTES`].
+    pub fn little() -> Buf {
+        Buf::lease(&LITTLES, WAIT_BYTES)
     }
 
     /// Holds no more memory than its bytes need, where memory is tight and they are few: a wait for the rest of them may be long.
     pub fn fit(&mut self) {
         if self.store.len() > WAIT_BYTES && self.len() < WAIT_BYTES && budget::is_tight() {
-            let mut fitting = Buf { store: store(WAIT_BYTES), start: 0, end: 0 };
+            let mut fitting = Buf::little();
             fitting.put(self.filled());
             *self = fitting;
         }
@@ -123,6 +130,21 @@ impl Buf {
         }
     }
 
+    /// Only the first `n` filled bytes are left.
+    pub fn truncate(&mut self, n: usize) {
+        debug_assert!(n <= self.len());
+        self.end = self.start + n;
+    }
+
+    /// Holds no more memory than its bytes need.
+    pub fn shrink(&mut self) {
+        if self.store.len() > self.len() {
+            let mut fitting = Buf { store: store(self.len()), start: 0, end: 0 };
+            fitting.put(self.filled());
+            *self = fitting;
+        }
+    }
+
     pub fn clear(&mut self) {
         (self.start, self.end) = (0, 0);
     }
@@ -141,6 +163,12 @@ impl Buf {
         if self.spare_bytes() >= bytes {
             return;
         }
+        if self.store.len() < HEAD_BYTES && self.len() + bytes <= HEAD_BYTES && !budget::is_tight() {
+            let mut head = Buf::head();
+            head.put(self.filled());
+            *self = head;
+            return;
+        }
         self.compact();
         if self.spare_bytes() < bytes {
             let least = if budget::is_tight() { WAIT_BYTES } else { HEAD_BYTES };
@@ -153,6 +181,9 @@ impl Buf {
 
     /// Appends `bytes`, growing where they do not fit.
     pub fn put(&mut self, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
         if self.spare_bytes() < bytes.len() {
             self.reserve(bytes.len());
         }
@@ -207,6 +238,7 @@ fn keep(store: Box<[u8]>) -> bool {
     let (pool, kept_max) = match store.len() {
         HEAD_BYTES => (&HEADS, HEADS_KEPT_MAX),
         BULK_BYTES => (&BULKS, BULKS_KEPT_MAX),
+        WAIT_BYTES => (&LITTLES, LITTLES_KEPT_MAX),
         _ => return false,
     };
     let kept_max = self::kept_max(kept_max);

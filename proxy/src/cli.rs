@@ -14,6 +14,7 @@ use slipstream_schema::{AdminAddress, Field, IoDriver, WorkerCount, is_without_e
 
 use crate::config::{Environment, Flags, Loaded, Settings, built_in_snapshot, load};
 use crate::demo;
+use crate::otlp::Url;
 
 /// What is to be done.
 #[derive(Debug)]
@@ -57,10 +58,12 @@ fn parse_from(arguments: impl IntoIterator<Item = OsString>, environment: &Envir
         Verb::Drain(args) => Ok(Command::Drain(args.admin)),
         Verb::Demo(args) => Ok(Command::Demo(demo::Options {
             seconds: args.seconds,
+            herd: args.herd,
             workers: environment.workers(args.workers),
             io_driver: args.io_driver.into(),
             snapshot: Arc::new(built_in_snapshot()),
             memory: environment.memory(),
+            telemetry: demo::telemetry(&environment.telemetry, args.otlp.as_ref()),
         })),
     }
 }
@@ -119,6 +122,10 @@ const EXAMPLES: &str = "\
 Examples:
   slipstream-proxy demo
       a small app, the proxy in front of it, and URLs to try
+  slipstream-proxy demo --herd 1000
+      1,000 identical GETs at once, straight to the app and through the proxy: what the app saw of them
+  slipstream-proxy demo --otlp http://127.0.0.1:4318
+      the same, seen in your own OpenTelemetry backend
   slipstream-proxy run --listen http://127.0.0.1:8080 --upstream http://127.0.0.1:3000
       plain HTTP in front of an app on port 3000
   slipstream-proxy run --listen https://0.0.0.0:8443 --tls-cert tls.crt --tls-key tls.key --upstream http://127.0.0.1:3000
@@ -180,6 +187,12 @@ struct DemoArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     seconds: Option<u64>,
 
+    /// Instead: that many clients, 1 to 10000, ask for the same thing at once, first the app, which takes 200 ms, then through the proxy;
+    /// shows what reached the app and how long it took. Exit code 1: an answer was wrong, or more than one request reached the app (one for
+    /// each 1025 clients, who are as many as share one answer)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000), conflicts_with = "seconds")]
+    herd: Option<u32>,
+
     /// Worker threads, 1 to 1024, or auto: as many as this process may use CPUs
     #[arg(long, value_name = "N", default_value_t = WorkerCount::Auto)]
     workers: WorkerCount,
@@ -187,6 +200,16 @@ struct DemoArgs {
     /// Which kernel interface moves the bytes: auto, epoll, io_uring or io_uring-sqpoll
     #[arg(long, value_name = "DRIVER", default_value_t = IoDriver::Auto)]
     io_driver: IoDriver,
+
+    /// Export traces, metrics and the log to this OpenTelemetry collector or backend, by gRPC where its port is 4317, else by HTTP; OTEL_* say more
+    #[arg(long, value_name = "URL", value_parser = collector)]
+    otlp: Option<Url>,
+}
+
+fn collector(text: &str) -> Result<Url, String> {
+    Url::parse(text, None, 4318).map_err(|why| {
+        format!("found `{text}`, allowed: http://HOST:PORT or https://HOST:PORT, such as http://127.0.0.1:4318 ({why})")
+    })
 }
 
 #[cfg(test)]

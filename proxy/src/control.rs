@@ -6,6 +6,9 @@
 //! Must not know: requests. No worker waits for this thread: it reads their counters, and they watch [`Stop`].
 
 mod certificates;
+mod exporting;
+mod lines;
+mod telling;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -25,10 +28,14 @@ use crate::admin;
 use crate::budget::Budget;
 use crate::config::{DrainSettings, Snapshot, kernel_bytes};
 use crate::limits::Permits;
+use crate::report::{Proxy, Upstream};
 use crate::stop::{Phase, Stop};
-use crate::telemetry::WorkerCounters;
+use crate::telemetry::exports::ExportCounters;
+use crate::telemetry::{Listening, WorkerCounters};
 use crate::tls::Certificates;
 pub use certificates::Reloads;
+pub use exporting::Exporting;
+use exporting::Underway;
 
 /// How often the kernel is asked for the memory of our sockets.
 const KERNEL_MEMORY_EVERY: Duration = Duration::from_secs(1);
@@ -43,18 +50,24 @@ pub struct ControlSettings {
     pub admin: Option<TcpListener>,
     /// One for each worker.
     pub counters: Vec<Arc<WorkerCounters>>,
-    pub permits: Arc<Permits>,
+    pub exports: Arc<ExportCounters>,
+    pub upstreams: Vec<Upstream>,
+    pub permits: &'static Permits,
     pub snapshot: Arc<ArcSwap<Snapshot>>,
     pub driver: Driver,
     /// Of each TLS listener.
     pub certificates: Vec<Arc<Certificates>>,
     pub budget: Arc<Budget>,
+    pub memory_limit_bytes: Option<u64>,
     /// Where the kernel tells what our sockets hold; `None`: it is not counted to us.
     pub kernel_memory: Option<PathBuf>,
     /// Set by the workers' side once every worker accepts.
     pub ready: Arc<AtomicBool>,
     pub stop: Arc<Stop>,
     pub drain: DrainSettings,
+    /// What the workers tell.
+    pub listening: Listening,
+    pub telemetry: Exporting,
 }
 
 /// The kernel interface in use, and why this one.
@@ -82,26 +95,32 @@ pub fn spawn(settings: ControlSettings) -> io::Result<Control> {
     let reloads = Arc::new(Reloads::default());
     handle.spawn(certificates::follow(settings.certificates.clone(), reloads.clone()));
 
+    let exports = settings.exports.clone();
+    let proxy = Arc::new(Proxy {
+        counters: settings.counters,
+        exports: settings.exports,
+        upstreams: settings.upstreams,
+        permits: settings.permits,
+        snapshot: settings.snapshot,
+        driver: settings.driver,
+        certificates: settings.certificates,
+        budget: settings.budget,
+        memory_limit_bytes: settings.memory_limit_bytes,
+        reloads,
+        ready: settings.ready,
+        stop: settings.stop,
+    });
+    let underway = exporting::spawn(&handle, settings.telemetry, settings.listening, &proxy, exports)?;
     if let Some(listener) = settings.admin {
         listener.set_nonblocking(true)?;
         let _context = handle.enter();
         let listener = tokio::net::TcpListener::from_std(listener)?;
-        let proxy = admin::Proxy {
-            counters: settings.counters,
-            permits: settings.permits,
-            snapshot: settings.snapshot,
-            driver: settings.driver,
-            certificates: settings.certificates,
-            budget: settings.budget,
-            reloads,
-            ready: settings.ready,
-            stop: settings.stop,
-        };
-        handle.spawn(admin::serve(listener, Arc::new(proxy), admin::Waits::default()));
+        handle.spawn(admin::serve(listener, proxy, admin::Waits::default()));
     }
 
     let (end, ended) = oneshot::channel();
-    let thread = std::thread::Builder::new().name("control".to_owned()).spawn(move || run(&runtime, ended))?;
+    let thread =
+        std::thread::Builder::new().name("control".to_owned()).spawn(move || run(&runtime, ended, underway))?;
     Ok(Control { admin: served, counters, handle, stop, end: Some(end), thread: Some(thread) })
 }
 
@@ -114,9 +133,12 @@ async fn watch_kernel_memory(stat: PathBuf, budget: Arc<Budget>) {
     }
 }
 
-/// Until the handle says so, or is gone. Tasks that are left end with the runtime.
-fn run(runtime: &Runtime, ended: oneshot::Receiver<()>) {
-    let _ = runtime.block_on(ended);
+/// Until the handle says so, or is gone; then what has been told is sent. Tasks that are left end with the runtime.
+fn run(runtime: &Runtime, ended: oneshot::Receiver<()>, exports: Underway) {
+    runtime.block_on(async {
+        let _ = ended.await;
+        exports.finish().await;
+    });
 }
 
 /// A control thread that runs. It ends by [`Control::finish`] or by drop, and both wait for it.

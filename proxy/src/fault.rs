@@ -113,6 +113,10 @@ pub enum Shed {
 impl Shed {
     /// Label values in the order of the kinds.
     pub const LABELS: [&'static str; 3] = ["limit", "queue", "memory"];
+
+    pub fn label(self) -> &'static str {
+        Shed::LABELS[self as usize]
+    }
 }
 
 impl Fault {

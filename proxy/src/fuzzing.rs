@@ -2,7 +2,7 @@
 
 pub use crate::buf::Buf;
 pub use crate::h1::{
-    Ask, BadBody, Body, HeadLimits, Keep, Persist, RequestHead, ResponseHead, Sender, answer_head, ask_head,
-    parse_request, parse_response,
+    AnswerHead, Ask, BadBody, Body, HeadLimits, Keep, Persist, RequestHead, ResponseHead, Sender, answer_head,
+    ask_head, parse_request, parse_response,
 };
 pub use crate::http::{Fields, Method, Version};

@@ -15,6 +15,9 @@ pub(crate) enum Unused {
     Body,
     /// Of requests behind the one that is served: who sends those means to read their answers.
     NextRequest,
+    /// Whatever it is, that the client has closed its side says nothing: a read under way tells its end, or the last bytes of its answer are on their
+    /// way, and who has them all may close before we hear that they are sent.
+    Whatever,
 }
 
 /// Looks out for a client that leaves: whoever waits on its behalf asks between the polls of what it waits for.
@@ -33,8 +36,8 @@ impl Leave<'_> {
             Left::Closed if self.half_close == HalfClose::Keep => Poll::Pending,
             Left::Closed => match unused {
                 Unused::Body => Poll::Ready(()),
-                Unused::NextRequest => Poll::Pending,
-                Unused::Nothing if self.transport.has_unread() => Poll::Pending,
+                Unused::NextRequest | Unused::Whatever => Poll::Pending,
+                Unused::Nothing if self.transport.has_unread(cx) => Poll::Pending,
                 Unused::Nothing => Poll::Ready(()),
             },
         }

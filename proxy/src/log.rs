@@ -1,13 +1,22 @@
 //! The log: for people at a terminal, or JSON lines for a collector, on stderr.
 //!
+//! What is logged can be tapped ([`tap`]), to be exported too.
+//!
 //! In: a level from the command line, `SLIPSTREAM_LOG`, `SLIPSTREAM_LOG_FORMAT`. Out: tracing's subscriber of this process, set once by
 //! `main`. A worker logs no request: what requests do is counted (`/metrics`), and a line is written for what an operator may act on.
 
-use std::fmt;
+use std::fmt::{self, Write};
 use std::io;
+use std::sync::OnceLock;
+use std::time::SystemTime;
 
-use tracing_subscriber::EnvFilter;
+use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tracing::Level;
+use tracing::field::{Field, Visit};
 use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::layer::{Context, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer};
 
 const LEVEL_DEFAULT: &str = "info";
 
@@ -35,13 +44,58 @@ pub fn init(level: Option<&str>) -> Result<(), BadLevel> {
         }
     };
 
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_target(false);
+    let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_target(false);
+    let lines = if json { lines.json().flatten_event(true).boxed() } else { lines.with_ansi(false).boxed() };
     // A second call in one process keeps the first log.
-    let _ = if json { lines.json().flatten_event(true).try_init() } else { lines.with_ansi(false).try_init() };
+    let _ = tracing_subscriber::registry().with(filter).with(lines).with(Tap).try_init();
     for complaint in complaints {
         tracing::warn!("{complaint}");
     }
     Ok(())
+}
+
+/// One line of the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    pub level: Level,
+    pub message: String,
+    pub unix_ns: u64,
+}
+
+/// Lines that wait for whoever tapped them.
+const TAPPED_MAX: usize = 1024;
+
+static TAPPED: OnceLock<Sender<Entry>> = OnceLock::new();
+
+/// From here on every line of this process' log comes here too; what finds no room is left out. `None`: somebody has tapped it before.
+pub fn tap() -> Option<Receiver<Entry>> {
+    let (to, entries) = channel(TAPPED_MAX);
+    TAPPED.set(to).ok().map(|()| entries)
+}
+
+struct Tap;
+
+impl<S: tracing::Subscriber> Layer<S> for Tap {
+    fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
+        let Some(to) = TAPPED.get() else { return };
+        let mut message = Message(String::new());
+        event.record(&mut message);
+        let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let unix_ns = u64::try_from(since_1970.as_nanos()).unwrap_or(u64::MAX);
+        let _ = to.try_send(Entry { level: *event.metadata().level(), message: message.0, unix_ns });
+    }
+}
+
+/// The text of an event; its other fields behind it.
+struct Message(String);
+
+impl Visit for Message {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        let _never_fails = match field.name() {
+            "message" => write!(self.0, "{value:?}"),
+            name => write!(self.0, " {name}={value:?}"),
+        };
+    }
 }
 
 fn parse(level: &str) -> Result<EnvFilter, BadLevel> {

@@ -8,22 +8,35 @@ use crate::http::{Fields, Method, Name};
 /// Fields that a TRACE does not send back: what a script must not get to read (RFC 9110 section 9.3.8).
 const SECRET: [Name; 4] = [Name::Authorization, Name::ProxyAuthorization, Name::Cookie, Name::SetCookie];
 
-/// Appends the answer to a fault. `method` is unknown where the head was not understood. `retry_after_s`: when it is worth another try.
+/// A request that failed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Failed {
+    pub fault: Fault,
+    /// Unknown where the head was not understood.
+    pub method: Option<Method>,
+    /// What the client is told of coalescing.
+    pub cache_status: Option<&'static str>,
+}
+
+/// Appends the answer to a fault. `retry_after_s`: when it is worth another try.
 pub(crate) fn fault(
     out: &mut Buf,
-    fault: Fault,
-    method: Option<Method>,
+    failed: &Failed,
     persist: Persist,
     retry_after_s: Option<u64>,
     name: &str,
     date: &[u8; 29],
 ) {
+    let Failed { fault, method, cache_status } = *failed;
     let status = fault.status();
     let body = format!("{status} {}\n{}\n", reason(status), fault.detail);
     out.put(format!("HTTP/1.1 {status} {}\r\n", reason(status)).as_bytes());
     put_fields(out, date, persist, "text/plain; charset=utf-8", body.len());
     if let Some(seconds) = retry_after_s {
         out.put(format!("retry-after: {seconds}\r\n").as_bytes());
+    }
+    if let Some(member) = cache_status {
+        out.put(format!("cache-status: {member}\r\n").as_bytes());
     }
     let member = if is_token(name) { name.to_owned() } else { format!("\"{name}\"") };
     let error = fault.proxy_status_error();

@@ -1,38 +1,54 @@
 //! The spine: all control flow of a request, top to bottom. Rooms below it decide or transform; none calls another sideways.
 //!
-//! `listen > downstream > serve { route > deadline > ask > admit > attempt (pool, upload, head) > answer } > downstream`
+//! `listen > downstream > serve { route > deadline > coalesce > ask > admit > attempt (pool, upload, head) > answer } > downstream`
 
 mod admit;
+mod ascent;
+mod carry;
+mod deliver;
+mod lead;
+mod long;
+mod ride;
+mod share;
+mod site;
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
+use std::future::Ready;
 use std::pin::pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::buf::Buf;
-use crate::config::{RoutePolicy, Snapshot, Timeouts};
+use crate::coalesce::{Join, Role, Writing};
+use crate::config::{Snapshot, Timeouts};
 use crate::downstream::{Downstream, Next};
 use crate::fault::{Fault, Kind};
-use crate::h1::{self, Ask, Body, Keep, Persist, RequestHead, ResponseHead};
-use crate::http::{Method, Version};
-use crate::io::{Deadline, Tick};
+use crate::h1::{self, Ask, Body, Keep, Persist, RequestHead, Sender};
+use crate::http::{Fields, Version};
+use crate::io::Deadline;
 use crate::leave::{Leave, Unused};
-use crate::listen::{EVICTED_AT_ONCE, Listening};
-use crate::pool::{Ages, Lease, NO_DESCRIPTOR, Replay};
-use crate::reply;
+use crate::listen::Listening;
+use crate::pool::Replay;
+use crate::reply::{self, Failed};
 use crate::stop::Phase;
-use crate::telemetry::Record;
+use crate::telemetry::{Arrival, Lines, Origin, Record};
 use crate::timeouts::Timer;
 use crate::transport::Transport;
-use crate::upstream::{Alongside, Download, Encode, Ended, Progress, Started, Upload, UploadEnd, read_head, refused};
+use crate::upstream::{Alongside, UploadEnd, Uploaded, refused};
 use crate::worker::Worker;
-use admit::Admitted;
+use ascent::{Ascent, Climb, Landed};
+use deliver::Coming;
+use ride::{Followed, Told};
+use site::Site;
 
 /// A request is kept for a replay up to this size, head and body.
 const REPLAY_BYTES_MAX: usize = 64 * 1024;
 
 /// Interim responses to one request. Real apps send one or two.
 const INTERIM_MAX: u32 = 32;
+
+const TOO_MANY_INTERIMS: Fault = Fault { kind: Kind::UpstreamGarbage, detail: "more than 32 interim responses" };
 
 /// Requests of one connection that are answered before the other tasks of the worker have their turn, where none of them had to wait.
 const REQUESTS_IN_A_ROW: u32 = 64;
@@ -50,7 +66,7 @@ enum After {
 /// Serves the requests of one connection until it ends; gives it back when it has come to rest.
 pub(crate) async fn connection(
     worker: &Rc<Worker>,
-    listening: &Listening,
+    listening: &Rc<Listening>,
     mut downstream: Downstream,
 ) -> Option<Downstream> {
     let mut served = 0u32;
@@ -67,7 +83,9 @@ pub(crate) async fn connection(
             }
             Err(fault) => {
                 worker.counters.failed(fault);
-                answer_fault(worker, &mut downstream, fault, None, Persist::Close, &snapshot.policy.timeouts).await
+                let told = Failed { fault, method: None, cache_status: None };
+                let counted = |status| worker.counters.answered(status);
+                answer_fault(worker, &mut downstream, counted, told, Persist::Close, &snapshot.policy.timeouts).await
             }
         };
         match after {
@@ -91,28 +109,36 @@ pub(crate) async fn connection(
 /// One request, from its whole head to the last byte of its answer.
 async fn serve(
     worker: &Rc<Worker>,
-    listening: &Listening,
-    snapshot: &Snapshot,
+    listening: &Rc<Listening>,
+    snapshot: &Arc<Snapshot>,
     downstream: &mut Downstream,
     head: &RequestHead,
 ) -> After {
-    let record = Record::start(&worker.counters);
-    let policy = crate::route::policy(snapshot, downstream.incoming.filled(), head, &downstream.fields);
+    let bytes = downstream.incoming.filled();
+    let policy = crate::route::policy(snapshot, bytes, head, &downstream.fields);
+    let (peer, is_tls) = (downstream.peer(), downstream.is_tls());
+    let record =
+        Record::start(&worker.telling, &Arrival { bytes, head, fields: &downstream.fields, peer, is_tls, policy });
     let persist = match head.version {
         _ if !head.persistent => Persist::Close,
         _ if downstream.is_aged(policy.timeouts.max_connection_age) => Persist::Close,
         Version::Http11 => Persist::Keep,
         Version::Http10 => Persist::KeepHttp10,
     };
+    let deadline = policy.timeouts.request.map(|wait| Deadline::after(wait, Timer::Request));
+    let site = Site { worker, listening, policy, deadline };
     let request = Exchange {
-        worker,
-        listening,
-        policy,
+        site,
+        snapshot,
         head,
         persist,
-        deadline: policy.timeouts.request.map(|wait| Deadline::after(wait, Timer::Request)),
         record: &record,
         at_head: Cell::new(false),
+        queue: Cell::new(site.queue_deadline()),
+        cache_status: Cell::new(None),
+        failed_twins: Cell::new(0),
+        uri_hash: Cell::new(0),
+        writing: OnceCell::new(),
     };
     let after = if head.max_forwards == Some(0) {
         request.answer_as_last_hop(downstream).await
@@ -126,7 +152,28 @@ async fn serve(
                 }
                 let ends = fault.ends_downstream() || !request.at_head.get();
                 let persist = if ends { Persist::Close } else { request.persist() };
-                answer_fault(worker, downstream, fault, Some(head.method), persist, &policy.timeouts).await
+                let told = Failed { fault, method: Some(head.method), cache_status: request.cache_status.get() };
+                let mut after =
+                    answer_fault(worker, downstream, |status| record.answered(status), told, persist, &policy.timeouts)
+                        .await;
+                for _ in 0..request.failed_twins.get() {
+                    if after != After::Next {
+                        break;
+                    }
+                    downstream.incoming.consume(head.len);
+                    let twin = record.twin(ride::outcome_of(fault), None);
+                    twin.failed(fault);
+                    after = answer_fault(
+                        worker,
+                        downstream,
+                        |status| twin.answered(status),
+                        told,
+                        persist,
+                        &policy.timeouts,
+                    )
+                    .await;
+                }
+                after
             }
         }
     };
@@ -138,16 +185,23 @@ async fn serve(
 
 /// One request on its way.
 struct Exchange<'r> {
-    worker: &'r Rc<Worker>,
-    listening: &'r Listening,
-    policy: &'r RoutePolicy,
+    site: Site<'r>,
+    /// What it is judged by, whole.
+    snapshot: &'r Arc<Snapshot>,
     head: &'r RequestHead,
     persist: Persist,
-    /// `timeouts.request`, from the whole head on.
-    deadline: Option<Deadline>,
     record: &'r Record<'r>,
     /// What is read next of the client's connection is a head: the body was read whole, and what came behind it is back in its place.
     at_head: Cell<bool>,
+    /// `timeouts.queue`, where there is a queue: from the whole head on, or from when it goes up itself after all.
+    queue: Cell<Option<Deadline>>,
+    /// What the client is told of coalescing.
+    cache_status: Cell<Option<&'static str>>,
+    /// Requests behind this one that have failed with it.
+    failed_twins: Cell<usize>,
+    /// Of a request that may change what others read: its path and query, and that it is under way, to the end of its answer.
+    uri_hash: Cell<u64>,
+    writing: OnceCell<Writing>,
 }
 
 /// A request as it goes up: what is in memory, and what is still to come.
@@ -156,101 +210,160 @@ struct Asked {
     incoming: Buf,
     body: Body,
     content: u64,
+    /// What its attempts are told of with.
+    origin: Origin,
 }
 
 impl Exchange<'_> {
     /// Sends the request to the app and the answer to the client. Errors: nothing of an answer has been sent.
     async fn exchange(&self, downstream: &mut Downstream) -> Result<After, Fault> {
-        admit::afford(self.worker, self.listening)?;
-        let mut asked = self.ask(downstream)?;
-        let whole = asked.body.is_over() && asked.out.len() <= REPLAY_BYTES_MAX;
-        let replay = if whole && self.head.method.is_idempotent() { Replay::Possible } else { Replay::Impossible };
-        // Before anything waits for the app, and before more of the body is read. It ends after the lease, so that who comes next finds that warm.
-        let mut admitted = match self.unless_left(downstream, &asked, self.admit()).await? {
-            Ok(admitted) => admitted,
-            Err(fault) => return Err(self.not_sent(downstream, asked, fault)),
-        };
-        let pool = &self.listening.pool;
-        let mut warm = pool.warm(replay, self.ages());
-        loop {
-            let lease = match warm.take() {
-                Some(lease) => lease,
-                None => match self.unless_left(downstream, &asked, self.connect()).await? {
-                    Ok(lease) => lease,
-                    Err(fault) => return Err(self.not_sent(downstream, asked, fault)),
-                },
-            };
-            // Pinned where it is made: `await` alone would move it twice, all of its 2 KiB.
-            match pin!(self.attempt(downstream, &lease, asked, replay, &mut admitted)).await? {
-                Attempt::Answered(after) => return Ok(after),
-                Attempt::Stale(again) => {
-                    self.worker.counters.upstream_replays.add(1);
-                    asked = again;
+        admit::afford(self.site.worker, self.site.listening)?;
+        let mut ask = Some(false);
+        while let Some(was_full) = ask.take() {
+            match self.join(downstream, was_full).await {
+                None => {}
+                Some(Join::Alone(why)) => {
+                    self.tell_of(Told::Alone(why));
+                    self.record.coalesced(Role::Alone, why);
                 }
+                Some(Join::Lead(lead)) => return pin!(self.lead(downstream, lead)).await,
+                Some(Join::Follow(seat, feed)) => match pin!(self.follow(downstream, seat, feed)).await? {
+                    Followed::Answered(after) => return Ok(after),
+                    Followed::Alone(why) => {
+                        self.queue.set(self.site.queue_deadline());
+                        self.tell_of(Told::InVain(why));
+                    }
+                    Followed::Again { was_full } => {
+                        self.queue.set(self.site.queue_deadline());
+                        ask = Some(was_full);
+                    }
+                },
             }
         }
-    }
-
-    /// Nothing of `asked` went up: what was read of the client's connection is back in its place.
-    fn not_sent(&self, downstream: &mut Downstream, asked: Asked, fault: Fault) -> Fault {
+        let asked = self.ask(downstream)?;
+        if !asked.body.is_over() {
+            return pin!(self.long(downstream, asked)).await;
+        }
+        self.at_head.set(true);
         downstream.incoming = asked.incoming;
-        self.at_head.set(asked.body.is_over());
-        fault
+        pin!(self.whole(downstream, asked.out, asked.origin)).await
     }
 
-    /// A new connection to the app, for which idle connections give way where there is no descriptor left.
-    async fn connect(&self) -> Result<Lease, Fault> {
-        loop {
-            let connected = self.listening.pool.connect(self.ages(), self.deadline).await;
-            let is_short = matches!(connected, Err(fault) if fault == NO_DESCRIPTOR);
-            if !is_short || self.listening.lot.evict(self.worker, EVICTED_AT_ONCE) == 0 {
-                return connected;
-            }
-            self.worker.reactor.until_closed().await;
-        }
-    }
-
-    /// Waits on behalf of a client that is still there.
-    async fn unless_left<T>(
-        &self,
-        downstream: &Downstream,
-        asked: &Asked,
-        wait: impl Future<Output = T>,
-    ) -> Result<T, Fault> {
-        let unused = match asked {
-            Asked { body, .. } if !body.is_over() => Unused::Body,
-            Asked { incoming, .. } if incoming.is_empty() => Unused::Nothing,
-            _ => Unused::NextRequest,
+    /// A request that is whole in memory goes up, and its answer comes down.
+    async fn whole(&self, downstream: &mut Downstream, out: Buf, origin: Origin) -> Result<After, Fault> {
+        let may_repeat = self.head.method.is_idempotent() && out.len() <= REPLAY_BYTES_MAX;
+        let replay = if may_repeat { Replay::Possible } else { Replay::Impossible };
+        let mut ascent = Ascent::new(out, origin, self.head.method, replay, std::mem::take(&mut downstream.fields));
+        let is_bound = Cell::new(false);
+        let climb = Climb {
+            site: self.site,
+            queue: self.queue.get(),
+            on_dispatch: &|_, _| self.begin_write(),
+            is_bound: &is_bound,
         };
-        self.leave(&downstream.transport).unless(unused, wait).await
+        for _ in 0..=INTERIM_MAX {
+            let unused = unused(&downstream.incoming);
+            let climbed = self.leave(&downstream.transport).unless(unused, ascent.climb(&climb)).await;
+            if !matches!(climbed, Ok(Ok(head)) if head.is_interim()) {
+                self.climbed(&ascent);
+            }
+            match climbed? {
+                Err(fault) => {
+                    downstream.fields = ascent.into_fields();
+                    return Err(fault);
+                }
+                Ok(head) if head.is_interim() => {
+                    self.pass_on(downstream, self.interim(&head, ascent.buf.filled(), &ascent.fields)).await?;
+                    ascent.pass(&head);
+                }
+                Ok(head) => return self.deliver_whole(downstream, ascent.land(head)).await,
+            }
+        }
+        ascent.fail(TOO_MANY_INTERIMS);
+        Err(TOO_MANY_INTERIMS)
+    }
+
+    /// The answer to a request of which nothing is left to send.
+    async fn deliver_whole(&self, downstream: &mut Downstream, mut landed: Landed) -> Result<After, Fault> {
+        let Landed { lease, admitted, head, buf, fields, is_sent, attempt } = &mut landed;
+        let end = if *is_sent { UploadEnd::Whole } else { UploadEnd::AppStopped };
+        let incoming = std::mem::take(&mut downstream.incoming);
+        let sent = Uploaded { out: Buf::default(), incoming, sent: 0, end };
+        let nothing = pin!(None::<Ready<Uploaded>>);
+        let mut upload = Alongside::new(Some(sent), nothing, || {}, self.leave(&downstream.transport));
+        let coming = Coming { lease, admitted, attempt, head, buf: std::mem::take(buf), fields };
+        let delivered = self.deliver(&downstream.transport, coming, &mut upload).await;
+        downstream.incoming = upload.into_done().map(|sent| sent.incoming).unwrap_or_default();
+        downstream.fields = landed.fields;
+        delivered
+    }
+
+    /// Sends an interim answer.
+    async fn pass_on(&self, downstream: &Downstream, interim: Option<Buf>) -> Result<(), Fault> {
+        let Some(out) = interim else { return Ok(()) };
+        let all = 0..out.len();
+        let transport = &downstream.transport;
+        let sent = transport.send(out, all, self.site.idle_deadline());
+        let (_, outcome, _) = self.leave(transport).unless(unused(&downstream.incoming), sent).await?;
+        outcome.map_err(|_| Leave::FAULT)
     }
 
     fn leave<'t>(&self, transport: &'t Transport) -> Leave<'t> {
-        Leave { transport, half_close: self.policy.half_close }
+        Leave { transport, half_close: self.site.policy.half_close }
+    }
+
+    /// What is told of a request that is up, or has failed to.
+    fn climbed(&self, ascent: &Ascent) {
+        self.record.queued(ascent.queued());
+        self.record.replayed(ascent.resends());
+    }
+
+    /// Writes the head that the app gets.
+    fn write_head(
+        &self,
+        out: &mut Buf,
+        origin: &mut Origin,
+        sender: &Sender,
+        bytes: &[u8],
+        head: &RequestHead,
+        fields: &Fields,
+    ) {
+        let onward = self.record.onward();
+        let lines = onward.map(|onward| onward.lines());
+        let ask = Ask {
+            bytes,
+            head,
+            fields,
+            sender,
+            forwarded: self.site.policy.forwarded,
+            upstream_authority: &self.site.listening.upstream_authority,
+            replaced: onward.map(|onward| onward.replaced()).unwrap_or_default(),
+            added: lines.as_ref().map(Lines::filled).unwrap_or_default(),
+        };
+        let added_at = h1::ask_head(out, ask);
+        if let Some(lines) = &lines {
+            origin.placed(lines, added_at);
+        }
     }
 
     /// Turns the head and what has come of the body into what the app is sent.
     fn ask(&self, downstream: &mut Downstream) -> Result<Asked, Fault> {
-        let content_max = self.policy.limits.request_body_bytes;
+        let site = &self.site;
+        let content_max = site.policy.limits.request_body_bytes;
         let mut out = Buf::head();
-        h1::ask_head(
-            &mut out,
-            Ask {
-                bytes: downstream.incoming.filled(),
-                head: self.head,
-                fields: &downstream.fields,
-                sender: &downstream.sender,
-                forwarded: self.policy.forwarded,
-                upstream_authority: &self.listening.upstream_authority,
-            },
-        );
+        let bytes = downstream.incoming.filled();
+        let mut origin = Origin::new(&site.worker.telling, self.head.method, &site.listening.told, self.record);
+        self.write_head(&mut out, &mut origin, &downstream.sender, bytes, self.head, &downstream.fields);
+        if !self.head.method.is_safe() {
+            self.uri_hash.set(site.worker.board.hash_uri(self.head.path_and_query_in(bytes)));
+        }
         downstream.incoming.consume(self.head.len);
         let mut body = self.head.body;
         let piece = body.take(downstream.incoming.filled_mut(), Keep::Frames).map_err(refused)?;
         if content_max.is_some_and(|max| piece.content.saturating_add(body.announced()) > max) {
             return Err(UploadEnd::TOO_LARGE);
         }
-        self.worker.counters.bytes_received.add(piece.content);
+        site.worker.counters.bytes_received.add(piece.content);
         out.put(&downstream.incoming.filled()[..piece.kept]);
         downstream.incoming.consume(piece.consumed);
         let mut incoming = std::mem::take(&mut downstream.incoming);
@@ -258,205 +371,47 @@ impl Exchange<'_> {
             // Back to the pool while the app thinks.
             incoming = Buf::default();
         }
-        Ok(Asked { out, incoming, body, content: piece.content })
+        Ok(Asked { out, incoming, body, content: piece.content, origin })
     }
 
-    /// One try on one connection.
-    async fn attempt(
-        &self,
-        downstream: &mut Downstream,
-        lease: &Lease,
-        asked: Asked,
-        replay: Replay,
-        admitted: &mut Admitted<'_>,
-    ) -> Result<Attempt, Fault> {
-        let Self { worker, policy, head, .. } = self;
-        let Downstream { transport, fields, incoming, .. } = downstream;
-        let (body, content) = (asked.body, asked.content);
-        worker.counters.upstream_requests.add(1);
-        let started = Upload {
-            from: transport,
-            to: lease.stream(),
-            out: asked.out,
-            incoming: asked.incoming,
-            body,
-            content,
-            sent: 0,
-            policy,
-            request: self.deadline,
-            counters: &worker.counters,
+    /// The request goes up: if it may change what others read, none of them joins a read that has begun before (R7).
+    fn begin_write(&self) {
+        if !self.head.method.is_safe() && self.writing.get().is_none() {
+            let writing = self.site.worker.board.write(self.site.listening.upstream, self.uri_hash.get());
+            let _ = self.writing.set(writing);
         }
-        .start();
-        let mut rest = pin!(None);
-        let done = match started {
-            Started::Done(mut uploaded) => {
-                // The app may think for long.
-                if lease.reused {
-                    uploaded.out.fit();
-                } else {
-                    uploaded.out = Buf::default();
-                }
-                Some(uploaded)
-            }
-            Started::Underway(upload) => {
-                rest.set(Some(upload.run()));
-                None
-            }
-        };
-        // The app has its time for the answer from when it has the request: until then the upload's own timers count.
-        let is_long = !body.is_over();
-        let never = Deadline { at: Tick::NEVER, timer: Timer::Request }.or(self.deadline);
-        let head_deadline = Cell::new(if is_long { never } else { self.head_deadline() });
-        let waits_for_head = Cell::new(true);
-        let on_sent = || {
-            if is_long && waits_for_head.get() {
-                head_deadline.set(self.head_deadline());
-                lease.stream().set_read_deadline(head_deadline.get());
-            }
-        };
-        let mut upload = Alongside::new(done, rest, on_sent, self.leave(transport));
-        let mut buf = Buf::default();
-        let mut interims = 0;
-        let answer = loop {
-            let read = read_head(lease.stream(), &mut buf, head.method, fields, &head_deadline);
-            let answer = match upload.with(pin!(read)).await? {
-                Ok(answer) => answer,
-                Err(none) => {
-                    let Some(uploaded) = upload.into_done() else { return Err(none.fault) };
-                    let replayable = replay == Replay::Possible || uploaded.sent == 0;
-                    if lease.reused && none.nothing_came && replayable {
-                        let (out, incoming) = (uploaded.out, uploaded.incoming);
-                        return Ok(Attempt::Stale(Asked { out, incoming, body, content }));
-                    }
-                    *incoming = uploaded.incoming;
-                    self.at_head.set(uploaded.end == UploadEnd::Whole);
-                    return Err(none.fault);
-                }
-            };
-            if !answer.is_interim() {
-                break answer;
-            }
-            interims += 1;
-            if interims > INTERIM_MAX {
-                return Err(Fault { kind: Kind::UpstreamGarbage, detail: "more than 32 interim responses" });
-            }
-            if head.version == Version::Http11 {
-                self.record.answered(answer.status);
-                let mut out = Buf::head();
-                h1::answer_head(&mut out, buf.filled(), &answer, fields, Persist::Keep, false, &worker.date());
-                let upto = out.len();
-                let (_, outcome, _) = upload.with(pin!(transport.send(out, 0..upto, self.idle_deadline()))).await?;
-                if outcome.is_err() {
-                    return Err(Fault { kind: Kind::ClientGone, detail: "the client left before its answer" });
-                }
-            }
-            buf.consume(answer.len);
-        };
-
-        waits_for_head.set(false);
-        upload.forget_sent();
-        self.release_early(admitted, buf.filled(), fields);
-        let encode = self.encode(&answer);
-        let until_close = encode == Encode::Unchunked || (encode == Encode::AsIs && answer.body == Body::UntilClose);
-        // A body that is still on its way when the answer begins may never be wanted whole: the connection ends with the answer.
-        let persist = if until_close || !upload.is_whole() { Persist::Close } else { self.persist() };
-        let mut out = Buf::head();
-        let chunked = encode == Encode::Chunked || (encode == Encode::AsIs && answer.body.is_chunked());
-        h1::answer_head(&mut out, buf.filled(), &answer, fields, persist, chunked, &worker.date());
-        buf.consume(answer.len);
-        let download = Download {
-            from: lease.stream(),
-            to: transport,
-            out,
-            buf,
-            body: answer.body,
-            encode,
-            policy,
-            request: self.deadline,
-            counters: &worker.counters,
-            progress: Progress::default(),
-        };
-        let ended = match download.start() {
-            Started::Done(ended) => ended,
-            Started::Underway(download) => match upload.with(pin!(download.run())).await {
-                Ok(ended) => ended,
-                Err(fault) => Ended::FailedInside(fault),
-            },
-        };
-        let uploaded = upload.into_done();
-        let whole = uploaded.as_ref().is_some_and(|uploaded| uploaded.end == UploadEnd::Whole);
-        self.at_head.set(whole);
-        if let Some(uploaded) = uploaded {
-            *incoming = uploaded.incoming;
-        }
-        match ended {
-            Ended::FailedUnseen(fault) => return Err(fault),
-            Ended::FailedInside(fault) => {
-                self.record.answered(answer.status);
-                self.record.failed(fault);
-                return Ok(Attempt::Answered(After::BreakOff));
-            }
-            Ended::Whole if whole && answer.persistent => lease.keep(answer.keep_alive_s.map(Duration::from_secs)),
-            Ended::Whole | Ended::WholeThenSpoilt => {}
-        }
-        self.record.answered(answer.status);
-        Ok(Attempt::Answered(if persist == Persist::Close || !whole { After::Close } else { After::Next }))
     }
 
     /// Whether the connection outlives an answer whose head is written now.
     fn persist(&self) -> Persist {
-        if self.worker.is_stopping() { Persist::Close } else { self.persist }
-    }
-
-    /// How the body reaches this client (RFC 9112 section 6.3 and 7).
-    fn encode(&self, answer: &ResponseHead) -> Encode {
-        match (answer.body, self.head.version) {
-            (Body::Chunked(_), Version::Http10) => Encode::Unchunked,
-            (Body::UntilClose, Version::Http11) => Encode::Chunked,
-            _ => Encode::AsIs,
-        }
-    }
-
-    fn ages(&self) -> Ages {
-        let timeouts = &self.policy.timeouts;
-        Ages { connect: timeouts.connect, idle: timeouts.upstream_idle, age: timeouts.max_connection_age }
-    }
-
-    fn idle_deadline(&self) -> Deadline {
-        Deadline::after(self.policy.timeouts.stream_idle, Timer::StreamIdle).or(self.deadline)
-    }
-
-    fn head_deadline(&self) -> Deadline {
-        let wait = self.policy.timeouts.response_headers;
-        self.idle_deadline().or(wait.map(|wait| Deadline::after(wait, Timer::ResponseHeaders)))
+        if self.site.worker.is_stopping() { Persist::Close } else { self.persist }
     }
 
     async fn answer_as_last_hop(&self, downstream: &mut Downstream) -> After {
         let persist = if self.head.body.is_over() { self.persist() } else { Persist::Close };
         let mut out = Buf::head();
         let bytes = downstream.incoming.filled();
-        reply::last_hop(&mut out, bytes, self.head, &downstream.fields, persist, &self.worker.date());
+        reply::last_hop(&mut out, bytes, self.head, &downstream.fields, persist, &self.site.worker.date());
         downstream.incoming.consume(self.head.len);
         self.record.answered(200);
-        send_answer(downstream, out, persist, self.policy.timeouts.stream_idle).await
+        send_answer(downstream, out, persist, self.site.policy.timeouts.stream_idle).await
     }
 }
 
-/// How one try ended.
-enum Attempt {
-    Answered(After),
-    /// The connection had gone stale; the request, to be sent once more.
-    Stale(Asked),
+/// What of the client's bytes is not used up by a request that is whole.
+fn unused(incoming: &Buf) -> Unused {
+    if incoming.is_empty() { Unused::Nothing } else { Unused::NextRequest }
 }
 
 async fn answer_fault(
     worker: &Worker,
     downstream: &mut Downstream,
-    fault: Fault,
-    method: Option<Method>,
+    counted: impl FnOnce(u16),
+    failed: Failed,
     persist: Persist,
     timeouts: &Timeouts,
 ) -> After {
+    let fault = failed.fault;
     if fault.kind == Kind::ClientGone {
         return After::Close;
     }
@@ -464,10 +419,10 @@ async fn answer_fault(
         // It failed because we ended its wait: an answer would put the blame on somebody.
         return After::BreakOff;
     }
-    worker.counters.answered(fault.status());
+    counted(fault.status());
     let mut out = Buf::head();
     let retry_after_s = fault.shed().map(|_| admit::retry_after_s(timeouts));
-    reply::fault(&mut out, fault, method, persist, retry_after_s, &worker.name, &worker.date());
+    reply::fault(&mut out, &failed, persist, retry_after_s, &worker.name, &worker.date());
     send_answer(downstream, out, persist, timeouts.stream_idle).await
 }
 

@@ -1,6 +1,7 @@
 //! From [`Settings`] to a proxy that runs: addresses bound, certificates loaded, workers and control thread started.
 
 use std::fmt;
+use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
@@ -12,16 +13,19 @@ use arc_swap::ArcSwap;
 
 use crate::budget::Budget;
 use crate::buf::HEAD_BYTES;
-use crate::config::{ListenerSettings, Settings, Snapshot};
-use crate::control::{self, Control, ControlSettings};
+use crate::coalesce::{FlightSeed, Letters};
+use crate::config::{ListenerSettings, Settings, Snapshot, UpstreamSettings};
+use crate::control::{self, Control, ControlSettings, Exporting};
 use crate::io::{
     Driver, DriverError, Listener, Runtime, bind, map_memory_from, pin_to_nth_cpu, raise_descriptor_limit,
 };
 use crate::limits::Permits;
 use crate::listen::{Crew, Hall, Inbox, Listening, Lot, Places};
 use crate::pool::Pool;
+use crate::report::Upstream;
 use crate::stop::{Phase, Stop};
-use crate::telemetry::WorkerCounters;
+use crate::telemetry::exports::ExportCounters;
+use crate::telemetry::{self, Telling, UpstreamName, WorkerCounters};
 use crate::tls::{CertError, Certificates};
 use crate::worker::Worker;
 
@@ -37,7 +41,7 @@ pub struct Running {
     /// The driver in use, and why.
     pub driver: (&'static str, &'static str),
     snapshot: Arc<ArcSwap<Snapshot>>,
-    permits: Arc<Permits>,
+    permits: &'static Permits,
     workers: Vec<JoinHandle<()>>,
 }
 
@@ -146,22 +150,33 @@ pub fn start(settings: Settings) -> Result<Running, StartError> {
     };
 
     let snapshot = Arc::new(ArcSwap::new(settings.snapshot.clone()));
-    let permits = Arc::new(Permits::new(settings.snapshot.policy.concurrency.limit));
+    let permits = Permits::forever(settings.snapshot.policy.concurrency.limit);
     let counters: Vec<Arc<WorkerCounters>> = (0..settings.workers).map(|_| Arc::default()).collect();
     let budget = Budget::new(settings.memory.budget_bytes, settings.workers);
     let (ready, stop) = (Arc::new(AtomicBool::new(false)), Arc::new(Stop::default()));
+    let upstreams = Upstreams::of(&settings.listeners);
+    let exports = Arc::new(ExportCounters::default());
+    let (telemetry, tracing) = Exporting::prepare(&settings.telemetry, &exports);
+    let seed = RandomState::new().hash_one(settings.workers);
+    let (tellings, listening) = telemetry::rings(&counters, tracing, seed);
+    let mut tellings = tellings.into_iter();
     let control = control::spawn(ControlSettings {
         admin,
         counters: counters.clone(),
-        permits: permits.clone(),
+        exports: exports.clone(),
+        upstreams: upstreams.named.clone(),
+        permits,
         snapshot: snapshot.clone(),
         driver: control::Driver { name: driver.name(), reason: driver.reason.to_owned() },
         certificates,
         budget: budget.clone(),
+        memory_limit_bytes: settings.memory.limit_bytes,
         kernel_memory: settings.memory.stat.clone(),
         ready: ready.clone(),
         stop: stop.clone(),
         drain: settings.drain,
+        listening,
+        telemetry,
     })
     .map_err(StartError::Thread)?;
 
@@ -169,6 +184,7 @@ pub fn start(settings: Settings) -> Result<Running, StartError> {
     let mut workers = Vec::new();
     let places = Arc::new(Places::default());
     let (crew, inboxes) = Crew::new(&counters);
+    let (seed_of_flights, mut letters) = FlightSeed::new(settings.workers, upstreams.named.len());
     for (n, (sockets, inbox)) in sockets.into_iter().zip(inboxes).enumerate() {
         let seed = Seed {
             n,
@@ -177,13 +193,16 @@ pub fn start(settings: Settings) -> Result<Running, StartError> {
             name: settings.name.clone(),
             plans: plans.clone(),
             sockets,
-            counters: counters[n].clone(),
+            telling: tellings.next().expect("one for each worker"),
             snapshot: snapshot.clone(),
             places: places.clone(),
             crew: crew.clone(),
             inbox,
             budget: budget.clone(),
-            permits: permits.clone(),
+            permits,
+            upstreams: upstreams.numbers.clone(),
+            flights: seed_of_flights.clone(),
+            letters: letters.remove(0),
             stop: stop.clone(),
             report: report.clone(),
         };
@@ -213,6 +232,29 @@ pub fn start(settings: Settings) -> Result<Running, StartError> {
     Ok(Running { listeners, admin: control.admin, counters, control, driver, snapshot, permits, workers })
 }
 
+/// The upstreams of the listeners, each once.
+struct Upstreams {
+    /// Of each listener.
+    numbers: Vec<u32>,
+    /// By number.
+    named: Vec<Upstream>,
+}
+
+impl Upstreams {
+    fn of(listeners: &[ListenerSettings]) -> Upstreams {
+        let mut known: Vec<&UpstreamSettings> = Vec::new();
+        let mut numbers = Vec::new();
+        for listener in listeners {
+            let at = known.iter().position(|upstream| upstream.addresses == listener.upstream.addresses);
+            numbers.push(at.unwrap_or(known.len()) as u32);
+            if at.is_none() {
+                known.push(&listener.upstream);
+            }
+        }
+        Upstreams { numbers, named: known.into_iter().map(Upstream::of).collect() }
+    }
+}
+
 /// One socket for each worker: their own by SO_REUSEPORT, or where that cannot be had the same one shared.
 fn bind_for_all(address: SocketAddr, workers: usize) -> io::Result<Vec<TcpListener>> {
     // Bound alone first: SO_REUSEPORT would share the port with another process of ours that is there already.
@@ -235,13 +277,17 @@ struct Seed {
     name: String,
     plans: Vec<Plan>,
     sockets: Vec<TcpListener>,
-    counters: Arc<WorkerCounters>,
+    telling: Telling,
     snapshot: Arc<ArcSwap<Snapshot>>,
     places: Arc<Places>,
     crew: Arc<Crew>,
     inbox: Inbox,
     budget: Arc<Budget>,
-    permits: Arc<Permits>,
+    permits: &'static Permits,
+    /// The number of each listener's upstream.
+    upstreams: Vec<u32>,
+    flights: FlightSeed,
+    letters: Letters,
     stop: Arc<Stop>,
     report: mpsc::Sender<io::Result<()>>,
 }
@@ -256,20 +302,30 @@ impl Seed {
         let (driver, report) = (self.driver, self.report.clone());
         let run = std::panic::AssertUnwindSafe(|| {
             Runtime::block_on(driver, |reactor| async move {
-                let worker = Worker::new(reactor.clone(), self.counters, &self.name, self.snapshot, self.stop);
+                let board = self.flights.grow(self.n, self.telling.counters.clone());
+                monoio::spawn(board.clone().attend(self.letters));
+                let worker = Worker::new(reactor.clone(), self.telling, &self.name, self.snapshot, self.stop, board);
                 let lot = Rc::new(Lot::default());
                 monoio::spawn(lot.clone().attend(worker.clone()));
-                let listening = |plan: Plan| {
+                monoio::spawn(worker.clone().attend_memory());
+                let listening = |(plan, number): (Plan, u32)| {
                     let upstream = plan.settings.upstream;
+                    let only = (upstream.addresses.len() == 1).then(|| upstream.addresses[0]);
                     Rc::new(Listening {
                         tls: plan.tls,
                         pool: Pool::new(reactor.clone(), worker.counters.clone(), upstream.addresses),
                         lot: lot.clone(),
-                        permits: self.permits.clone(),
+                        permits: self.permits,
+                        upstream: number,
+                        told: Rc::new(UpstreamName {
+                            number: u16::try_from(number).unwrap_or(u16::MAX),
+                            authority: upstream.authority.as_str().into(),
+                            peer: only,
+                        }),
                         upstream_authority: upstream.authority,
                     })
                 };
-                let listenings = self.plans.into_iter().map(listening).collect();
+                let listenings = self.plans.into_iter().zip(self.upstreams).map(listening).collect();
                 let (me, crew) = (self.n, self.crew);
                 let hall = Hall { worker: worker.clone(), me, crew, places: self.places, lot: lot.clone(), listenings };
                 let hall = Rc::new(hall);

@@ -2,9 +2,11 @@
 
 use std::io;
 use std::ops::Range;
+use std::task::Context;
 
-use crate::buf::Buf;
+use crate::buf::{Buf, HEAD_BYTES};
 use crate::io::{Deadline, IoError, SentNow, Stream};
+use crate::pieces::Pieces;
 use crate::tls::{TlsError, TlsStream};
 
 /// One reader and one writer at once.
@@ -19,6 +21,16 @@ impl Transport {
         match self {
             Transport::Plain(stream) => stream.recv(buf, deadline).await,
             Transport::Tls(tls) => tls.recv(buf, deadline).await.map_err(plain),
+        }
+    }
+
+    /// As [`Transport::recv`], beside another wait. One that seldom brings anything holds little memory, under io_uring too; `is_likely`: a client
+    /// that has sent more than was asked for will do so again, and much at a time.
+    pub async fn recv_aside(&self, buf: &mut Buf, deadline: Deadline, is_likely: bool) -> Result<usize, IoError> {
+        let lend = if is_likely { Buf::waiting } else { Buf::little };
+        match self {
+            Transport::Plain(stream) => stream.recv_lent(buf, deadline, lend).await,
+            Transport::Tls(tls) => tls.recv_lent(buf, deadline, lend).await.map_err(plain),
         }
     }
 
@@ -41,6 +53,23 @@ impl Transport {
         }
     }
 
+    /// See [`Stream::send_pieces`].
+    pub async fn send_pieces(&self, pieces: &mut Pieces, deadline: Deadline) -> Result<(), IoError> {
+        match self {
+            Transport::Plain(stream) => stream.send_pieces(pieces, deadline).await,
+            // They are copied into records anyway.
+            Transport::Tls(tls) => {
+                while !pieces.is_empty() {
+                    let mut out = if pieces.len() > HEAD_BYTES { Buf::bulk() } else { Buf::head() };
+                    pieces.copy_to(&mut out);
+                    let all = 0..out.len();
+                    tls.send(out, all, deadline).await.1.map_err(plain)?;
+                }
+                Ok(())
+            }
+        }
+    }
+
     /// Says that no more bytes follow; what was sent still arrives.
     pub async fn finish(&self, deadline: Deadline) {
         match self {
@@ -50,10 +79,18 @@ impl Transport {
     }
 
     /// Bytes have come that nobody has read, where the client has closed its side and nobody reads.
-    pub fn has_unread(&self) -> bool {
+    pub fn has_unread(&self, cx: &Context<'_>) -> bool {
         match self {
-            Transport::Plain(stream) => stream.has_unread(),
-            Transport::Tls(tls) => tls.has_unread(),
+            Transport::Plain(stream) => stream.has_unread(cx),
+            Transport::Tls(tls) => tls.has_unread(cx),
+        }
+    }
+
+    /// See [`Stream::may_have_come`].
+    pub fn may_have_come(&self) -> bool {
+        match self {
+            Transport::Plain(stream) => stream.may_have_come(),
+            Transport::Tls(tls) => tls.may_have_come(),
         }
     }
 

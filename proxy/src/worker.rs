@@ -6,17 +6,19 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use arc_swap::cache::Cache;
 
+use crate::budget::{self, Held};
+use crate::coalesce::Board;
 use crate::config::Snapshot;
 use crate::http::HttpDate;
 use crate::io::{Reactor, Tick, coarse_ns, trim_memory, unix_s};
 use crate::stop::{FIRST_BYTE_WAIT, Phase, Stop};
-use crate::telemetry::WorkerCounters;
+use crate::telemetry::{Telling, WorkerCounters};
 use crate::timeouts::Timer;
 
 /// A connection that has sent nothing for so long comes to rest. Most connections that send a next request do so sooner, and need no new task.
@@ -26,6 +28,13 @@ const REST_AFTER: Duration = Duration::from_secs(1);
 /// come at once and stay idle must not grow the heap for good.
 const REST_AFTER_CROWDED: Duration = Duration::from_millis(10);
 const TASKS_FEW: usize = 64;
+
+/// The memory of a crowd's tasks is kept for so long after the last of them: those that came together may do so again soon, and pages that are
+/// made anew are a fifth of what they cost.
+const KEPT_FOR: Duration = Duration::from_secs(1);
+
+/// What a task that has ended leaves in the heap.
+const TASK_BYTES: usize = 6 * 1024;
 
 /// A turn of a task that is longer is a stall: the others wait for it. Twice what the kernel's coarse clock can tell.
 const STALL_MIN: Duration = Duration::from_millis(8);
@@ -40,6 +49,10 @@ const BREAK_OFF_WAIT: Duration = Duration::from_secs(1);
 pub(crate) struct Worker {
     pub reactor: Rc<Reactor>,
     pub counters: Arc<WorkerCounters>,
+    /// Where what requests were is told.
+    pub telling: Rc<Telling>,
+    /// What flights this worker has.
+    pub board: Rc<Board>,
     /// Our member of `Proxy-Status`.
     pub name: Rc<str>,
     snapshots: RefCell<Cache<Arc<ArcSwap<Snapshot>>, Arc<Snapshot>>>,
@@ -50,29 +63,40 @@ pub(crate) struct Worker {
     date: RefCell<HttpDate>,
     stop: Arc<Stop>,
     tasks: Cell<usize>,
-    /// There were many tasks since the memory of those that ended was given back.
-    was_crowded: Cell<bool>,
+    /// The most tasks since the memory of those that ended was given back, where they were many.
+    crowd: Cell<usize>,
+    /// Since when there is none.
+    empty_since: Cell<Tick>,
+    /// That memory, while it is kept, and whoever gives it back.
+    kept: Cell<Option<Held>>,
+    attendant: Cell<Option<Waker>>,
 }
 
 impl Worker {
     pub fn new(
         reactor: Rc<Reactor>,
-        counters: Arc<WorkerCounters>,
+        telling: Telling,
         name: &str,
         snapshots: Arc<ArcSwap<Snapshot>>,
         stop: Arc<Stop>,
+        board: Rc<Board>,
     ) -> Rc<Worker> {
         let newest = RefCell::new(Rc::new(snapshots.load_full()));
         Rc::new(Worker {
             reactor,
-            counters,
+            counters: telling.counters.clone(),
+            telling: Rc::new(telling),
+            board,
             name: name.into(),
             snapshots: RefCell::new(Cache::new(snapshots)),
             newest,
             date: RefCell::default(),
             stop,
             tasks: Cell::new(0),
-            was_crowded: Cell::new(false),
+            crowd: Cell::new(0),
+            empty_since: Cell::new(Tick::NEVER),
+            kept: Cell::default(),
+            attendant: Cell::default(),
         })
     }
 
@@ -113,8 +137,53 @@ impl Worker {
         if self.tasks.get() <= TASKS_FEW {
             return REST_AFTER;
         }
-        self.was_crowded.set(true);
+        self.crowd.set(self.crowd.get().max(self.tasks.get()));
         REST_AFTER_CROWDED
+    }
+
+    /// Gives back to the system what a crowd of tasks needed, when none has come for [`KEPT_FOR`]. For as long as the worker lives.
+    pub async fn attend_memory(self: Rc<Self>) {
+        loop {
+            std::future::poll_fn(|cx| {
+                if self.crowd.get() > 0 && self.tasks.get() == 0 {
+                    return Poll::Ready(());
+                }
+                self.attendant.set(Some(cx.waker().clone()));
+                Poll::Pending
+            })
+            .await;
+            self.kept.set(Some(Held::new(self.crowd.get() * TASK_BYTES)));
+            let since = self.empty_since.get();
+            self.reactor.sleep_until(since.after(KEPT_FOR)).await;
+            if self.tasks.get() == 0 && self.empty_since.get() == since {
+                self.give_back();
+            }
+            self.kept.take();
+        }
+    }
+
+    fn emptied(&self) {
+        if self.crowd.get() == 0 {
+            return;
+        }
+        self.empty_since.set(Tick::now());
+        if budget::is_tight() {
+            self.trim();
+        } else if let Some(attendant) = self.attendant.take() {
+            attendant.wake();
+        }
+    }
+
+    /// Gives back at once what is kept.
+    pub fn give_back(&self) {
+        if self.kept.take().is_some() {
+            self.trim();
+        }
+    }
+
+    fn trim(&self) {
+        self.crowd.set(0);
+        trim_memory();
     }
 
     /// Runs the task that `begin` makes; its panic costs nothing but itself.
@@ -157,6 +226,8 @@ impl Worker {
             self.reactor.sleep_until(Tick::now().after(END_LOOK)).await;
         }
         self.counters.requests_broken_off.add(self.counters.requests_active.now());
+        // What is broken off here may be shared by requests of other workers, which count their own first.
+        self.reactor.sleep_until(Tick::now().after(END_LOOK)).await;
         let until = Tick::now().after(BREAK_OFF_WAIT);
         while self.tasks.get() > 0 && Tick::now() < until {
             self.reactor.end_all_waits();
@@ -191,8 +262,8 @@ impl Drop for Running {
     fn drop(&mut self) {
         let left = self.0.tasks.get() - 1;
         self.0.tasks.set(left);
-        if left == 0 && self.0.was_crowded.take() {
-            trim_memory();
+        if left == 0 {
+            self.0.emptied();
         }
     }
 }

@@ -58,7 +58,16 @@ fuzz_target!(|bytes: &[u8]| {
                 let mut out = Buf::default();
                 ask_head(
                     &mut out,
-                    Ask { bytes, head: &request, fields: &fields, sender, forwarded, upstream_authority: UPSTREAM },
+                    Ask {
+                        bytes,
+                        head: &request,
+                        fields: &fields,
+                        sender,
+                        forwarded,
+                        upstream_authority: UPSTREAM,
+                        replaced: Default::default(),
+                        added: b"",
+                    },
                 );
                 let sent = head::read(out.filled()).expect("what is sent is strict");
                 check_start(&came, &sent);

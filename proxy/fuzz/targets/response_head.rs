@@ -8,7 +8,7 @@ use slipstream_fuzz::head::{self, Head};
 use slipstream_fuzz::splits;
 use slipstream_proxy::fault::Fault;
 use slipstream_proxy::fuzzing::{
-    Body, Buf, Fields, HeadLimits, Method, Persist, ResponseHead, Version, answer_head, parse_response,
+    AnswerHead, Body, Buf, Fields, HeadLimits, Method, Persist, ResponseHead, Version, answer_head, parse_response,
 };
 
 /// The proxy takes 256 fields from an app, whatever `fields` says.
@@ -44,7 +44,8 @@ fn check(bytes: &[u8], method: Method, limits: HeadLimits) {
         for wants_more in [true, false] {
             let (persist, chunked, body) = to_client(&head, client, wants_more);
             let mut out = Buf::default();
-            answer_head(&mut out, bytes, &head, &fields, persist, chunked, DATE);
+            let answer = AnswerHead { chunked, ..AnswerHead::new(bytes, &head, &fields, persist, DATE) };
+            answer_head(&mut out, &answer);
             check_sent(out.filled(), method, (persist, body), &head, &came);
         }
     }

@@ -1,38 +1,18 @@
 //! What the admin server answers.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
-use arc_swap::ArcSwap;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Router};
 
-use super::metrics;
 use super::server::Ends;
-use crate::budget::Budget;
-use crate::config::Snapshot;
-use crate::control::{Driver, Reloads};
-use crate::limits::Permits;
-use crate::stop::{Phase, Stop};
-use crate::telemetry::WorkerCounters;
-use crate::tls::Certificates;
-
-/// The proxy that is looked at.
-#[derive(Debug)]
-pub struct Proxy {
-    pub counters: Vec<Arc<WorkerCounters>>,
-    pub permits: Arc<Permits>,
-    pub snapshot: Arc<ArcSwap<Snapshot>>,
-    pub driver: Driver,
-    pub certificates: Vec<Arc<Certificates>>,
-    pub budget: Arc<Budget>,
-    pub reloads: Arc<Reloads>,
-    pub ready: Arc<AtomicBool>,
-    pub stop: Arc<Stop>,
-}
+use super::text;
+use crate::report::{self, Proxy};
+use crate::stop::Phase;
 
 const PATHS: &str = "\
 /live     200 while the process runs
@@ -80,7 +60,8 @@ async fn ready(State(proxy): State<Arc<Proxy>>) -> (StatusCode, &'static str) {
 }
 
 async fn metrics(State(proxy): State<Arc<Proxy>>) -> Response {
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics::render(&proxy)).into_response()
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text::render(&report::families(&proxy)))
+        .into_response()
 }
 
 async fn config(State(proxy): State<Arc<Proxy>>, Extension(ends): Extension<Ends>) -> Response {

@@ -13,7 +13,8 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
 
-use super::routes::{self, Proxy};
+use super::routes;
+use crate::report::Proxy;
 
 /// A kubelet, a few scrapers and people. Beyond it the oldest gives way: who holds connections open cannot lock a probe out.
 const CONNECTIONS_MAX: usize = 64;

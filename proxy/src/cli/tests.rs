@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
+use crate::config::CoalescingMode;
 
 fn typed(words: &str) -> Result<Command, ExitCode> {
     parse_from(words.split_whitespace().map(OsString::from), &Environment::default())
@@ -31,6 +32,39 @@ fn run_takes_listeners_of_both_families() {
 }
 
 #[test]
+fn coalesce_sets_the_mode_that_requests_are_judged_by() {
+    let mode = |more: &str| {
+        let words = format!("slipstream-proxy run --listen http://127.0.0.1:0 --upstream http://127.0.0.1:1 {more}");
+        let Ok(Command::Run(startup)) = typed(&words) else { panic!("{words}") };
+        assert_eq!(startup.warnings, Vec::<String>::new(), "{words}");
+        startup.settings.snapshot.policy.coalescing.mode
+    };
+    for (more, expected) in [
+        ("", CoalescingMode::Identical),
+        ("--coalesce identical", CoalescingMode::Identical),
+        ("--coalesce cacheable", CoalescingMode::Cacheable),
+        ("--coalesce observe", CoalescingMode::Observe),
+        ("--coalesce=off", CoalescingMode::Off),
+    ] {
+        assert_eq!(mode(more), expected, "{more}");
+    }
+    let Ok(Command::Check(args)) = typed("slipstream-proxy check --coalesce observe") else { panic!("check") };
+    let table = report(&load(&args.flags).unwrap(), Output::Text);
+    let line = table.lines().find(|line| line.starts_with("policy.coalescing.mode ")).unwrap();
+    assert_eq!(line.split_whitespace().collect::<Vec<_>>(), ["policy.coalescing.mode", "observe", "flag"]);
+}
+
+#[test]
+fn a_wrong_word_is_refused_by_its_flag_with_the_words_that_are_allowed() {
+    let error = Arguments::try_parse_from("slipstream-proxy run --coalesce sometimes".split(' ')).unwrap_err();
+    let said = error.to_string();
+    assert!(
+        said.contains("'--coalesce <MODE>': found `sometimes`, allowed: identical, cacheable, observe or off"),
+        "{said}"
+    );
+}
+
+#[test]
 fn demo_ends_by_itself_where_it_is_told_to() {
     let Ok(Command::Demo(options)) = typed("slipstream-proxy demo --seconds 3 --workers 2") else { panic!("demo") };
     assert_eq!((options.seconds, options.workers), (Some(3), 2));
@@ -41,6 +75,18 @@ fn demo_ends_by_itself_where_it_is_told_to() {
         let result = typed(&format!("slipstream-proxy demo --seconds {seconds}"));
         assert_eq!(result.is_err(), wrong, "{seconds}");
     }
+}
+
+#[test]
+fn demo_takes_a_herd_within_its_bounds_and_not_for_a_time() {
+    let Ok(Command::Demo(options)) = typed("slipstream-proxy demo --herd 1000 --workers 2") else { panic!("demo") };
+    assert_eq!((options.herd, options.seconds, options.workers), (Some(1000), None, 2));
+    let Ok(Command::Demo(options)) = typed("slipstream-proxy demo") else { panic!("demo") };
+    assert_eq!(options.herd, None);
+    for (size, wrong) in [(0, true), (1, false), (2, false), (9_999, false), (10_000, false), (10_001, true)] {
+        assert_eq!(typed(&format!("slipstream-proxy demo --herd {size}")).is_err(), wrong, "{size}");
+    }
+    assert!(is_wrong("slipstream-proxy demo --herd 10 --seconds 1"));
 }
 
 #[test]
@@ -70,6 +116,9 @@ fn wrong_arguments_end_with_code_2() {
         "slipstream-proxy run --listen http://127.0.0.1:1 --upstream http://127.0.0.1:1 --io-driver kqueue",
         "slipstream-proxy run --listen http://127.0.0.1:1 --upstream http://127.0.0.1:1 --admin 7590",
         "slipstream-proxy run --listen http://127.0.0.1:1 --upstream http://127.0.0.1:1 --config /no/such/file",
+        "slipstream-proxy run --listen http://127.0.0.1:1 --upstream http://127.0.0.1:1 --coalesce",
+        "slipstream-proxy run --listen http://127.0.0.1:1 --upstream http://127.0.0.1:1 --coalesce true",
+        "slipstream-proxy check --coalesce Identical",
         "slipstream-proxy check -o xml",
         "slipstream-proxy demo --workers none",
         "slipstream-proxy drain --admin off",
@@ -114,6 +163,6 @@ fn the_table_says_value_and_origin_and_what_has_no_effect() {
     assert_eq!(line("policy.timeouts.tlsHandshake "), "5s builtin");
     assert_eq!(line("policy.concurrency.limit "), "5 file");
     assert_eq!(line("policy.upstream.protocol "), "http2 file (not yet in force)");
-    assert_eq!(line("policy.coalescing.mode "), "identical builtin (not yet in force)");
+    assert_eq!(line("policy.coalescing.mode "), "identical builtin");
     assert_eq!(line("workers.count "), "auto flag");
 }

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use slipstream_schema::{
-    AdminAddress, Certificate, ClientCertificates, FilePath, IoDriver, ListenAddress, StaticFile, TlsMode, UpstreamUrl,
-    WorkerCount, Workers,
+    AdminAddress, Certificate, ClientCertificates, Coalescing, CoalescingMode, FilePath, IoDriver, ListenAddress,
+    Policy, StaticFile, TlsMode, UpstreamUrl, WorkerCount, Workers,
 };
 
 use super::Error;
@@ -44,6 +44,11 @@ pub struct Flags {
     #[arg(long, value_name = "WORD")]
     pub tls_client_certificates: Option<ClientCertificates>,
 
+    /// What identical concurrent GETs may share: off, observe, cacheable or identical. A route of the file that says otherwise keeps its
+    /// own [default: identical]
+    #[arg(long, value_name = "MODE")]
+    pub coalesce: Option<CoalescingMode>,
+
     /// Worker threads, 1 to 1024, or auto: the CPU limit rounded up, else the CPU request, else the cores [default: auto]
     #[arg(long, value_name = "N")]
     pub workers: Option<WorkerCount>,
@@ -68,6 +73,10 @@ impl Flags {
             workers: self.workers.map(|count| Workers { count: Some(count), pin: None }),
             io_driver: self.io_driver,
             admin: self.admin,
+            policy: self.coalesce.map(|mode| Policy {
+                coalescing: Some(Coalescing { mode: Some(mode), ..Coalescing::default() }),
+                ..Policy::default()
+            }),
             ..StaticFile::default()
         }
     }

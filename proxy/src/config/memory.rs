@@ -18,6 +18,8 @@ const V1_NONE_BYTES: u64 = 1 << 62;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Memory {
     pub budget_bytes: usize,
+    /// What the budget is a share of; `None`: nothing limits us.
+    pub limit_bytes: Option<u64>,
     /// A file with a line `sock N`.
     pub stat: Option<PathBuf>,
 }
@@ -39,6 +41,7 @@ impl Memory {
         let allowed = of_v2.chain(of_v1).chain(of_environment).min();
         let budget = allowed.map_or(UNLIMITED_BYTES, |bytes| bytes / 100 * PERCENT);
         Memory {
+            limit_bytes: allowed,
             budget_bytes: usize::try_from(budget).unwrap_or(usize::MAX),
             stat: v2.last().map(|own| own.join("memory.stat")).filter(|stat| kernel_bytes(stat).is_some()),
         }

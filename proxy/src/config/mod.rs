@@ -12,6 +12,7 @@ mod flags;
 mod listeners;
 mod load;
 mod memory;
+mod pattern;
 mod policy;
 mod read;
 mod resolve;
@@ -22,11 +23,13 @@ pub use error::Error;
 pub use flags::Flags;
 pub use load::{Loaded, load};
 pub use memory::{Memory, kernel_bytes};
+pub use pattern::Pattern;
 pub use resolve::{Environment, built_in_snapshot};
 pub use settings::{
-    ClientAuth, DrainSettings, IoDriver, ListenerSettings, Settings, TlsMode, TlsSettings, UpstreamSettings,
+    ClientAuth, DrainSettings, IoDriver, ListenerSettings, Settings, TelemetrySettings, TlsMode, TlsSettings,
+    UpstreamSettings,
 };
 pub use snapshot::{
-    Concurrency, ConcurrencyMode, Forwarded, HalfClose, Limits, LongLived, Match, Route, RoutePolicy, Snapshot,
-    Timeouts,
+    Coalescing, CoalescingMode, Concurrency, ConcurrencyMode, Credentials, Forwarded, HalfClose, Limits, LongLived,
+    Match, OnError, ReadAfterWrite, Route, RoutePolicy, Snapshot, StatusHeader, Telemetry, Timeouts,
 };

@@ -3,24 +3,29 @@
 use slipstream_schema as schema;
 
 use super::{
-    Concurrency, ConcurrencyMode, Forwarded, HalfClose, Limits, LongLived, Match, Route, RoutePolicy, Snapshot,
-    Timeouts,
+    Coalescing, CoalescingMode, Concurrency, ConcurrencyMode, Credentials, Forwarded, HalfClose, Limits, LongLived,
+    Match, OnError, Pattern, ReadAfterWrite, Route, RoutePolicy, Snapshot, StatusHeader, Telemetry, Timeouts,
 };
 
 /// `policy` has the built-in layer under it, so every field with a default is set.
 pub(super) fn snapshot(policy: &schema::Policy, dump: serde_json::Value) -> Snapshot {
     let routes = policy.routes.iter().flat_map(|routes| routes.iter());
-    let routes =
-        routes.map(|route| Route { matcher: matcher(&route.matcher), policy: judged_by(&policy.for_route(route)) });
-    Snapshot { generation: 0, routes: routes.collect(), policy: judged_by(policy), dump }
+    let routes = routes.zip(1..).map(|(route, number)| {
+        let matcher = matcher(&route.matcher);
+        let policy = judged_by(&policy.for_route(route), number, Pattern::of(&matcher));
+        Route { matcher, policy }
+    });
+    Snapshot { generation: 0, routes: routes.collect(), policy: judged_by(policy, 0, None), dump }
 }
 
-fn judged_by(policy: &schema::Policy) -> RoutePolicy {
+fn judged_by(policy: &schema::Policy, number: u32, pattern: Option<Pattern>) -> RoutePolicy {
     let timeouts = policy.timeouts.as_ref().expect(SET);
     let concurrency = policy.concurrency.as_ref().expect(SET);
     let queue = concurrency.queue.as_ref().expect(SET);
     let limits = policy.limits.as_ref().expect(SET);
     RoutePolicy {
+        number,
+        pattern,
         timeouts: Timeouts {
             connect: timeouts.connect.expect(SET).as_std(),
             tls_handshake: timeouts.tls_handshake.expect(SET).as_std(),
@@ -52,15 +57,60 @@ fn judged_by(policy: &schema::Policy) -> RoutePolicy {
                 schema::LongLived::Hold => LongLived::Hold,
             },
         },
+        coalescing: coalescing(policy.coalescing.as_ref().expect(SET)),
         forwarded: match policy.forwarded.expect(SET) {
             schema::Forwarded::Append => Forwarded::Append,
             schema::Forwarded::Replace => Forwarded::Replace,
             schema::Forwarded::Off => Forwarded::Off,
         },
+        telemetry: telemetry(policy.telemetry.as_ref().expect(SET)),
         half_close: match policy.half_close.expect(SET) {
             schema::HalfClose::Leave => HalfClose::Leave,
             schema::HalfClose::Keep => HalfClose::Keep,
         },
+    }
+}
+
+fn telemetry(given: &schema::RequestTelemetry) -> Telemetry {
+    Telemetry {
+        trace_share: given.trace_sample_ratio.map(schema::Ratio::get),
+        access_log: given.access_log.expect(SET) == schema::AccessLog::On,
+    }
+}
+
+/// What depends on the mode is settled here, after the layers and the route are merged: a route that says only another mode gets what suits it.
+fn coalescing(given: &schema::Coalescing) -> Coalescing {
+    let mode = given.mode.expect(SET);
+    let ignored = given.ignore_headers.iter().flat_map(|list| list.iter());
+    Coalescing {
+        mode: match mode {
+            schema::CoalescingMode::Off => CoalescingMode::Off,
+            schema::CoalescingMode::Observe => CoalescingMode::Observe,
+            schema::CoalescingMode::Cacheable => CoalescingMode::Cacheable,
+            schema::CoalescingMode::Identical => CoalescingMode::Identical,
+        },
+        credentials: match given.credentials.expect(SET) {
+            schema::Credentials::Off => Credentials::Off,
+            schema::Credentials::Identical => Credentials::Identical,
+        },
+        ignore: ignored.map(|field| Box::from(field.as_str())).collect(),
+        join_window: given.join_window.unwrap_or_else(|| mode.join_window_default()).as_std(),
+        max_wait: given.max_wait.expect(SET).value().map(schema::Duration::as_std),
+        read_after_write: match given.read_after_write.expect(SET) {
+            schema::ReadAfterWrite::Upstream => ReadAfterWrite::Upstream,
+            schema::ReadAfterWrite::Path => ReadAfterWrite::Path,
+            schema::ReadAfterWrite::Off => ReadAfterWrite::Off,
+        },
+        on_error: match given.on_error.unwrap_or_else(|| mode.on_error_default()) {
+            schema::OnError::Share => OnError::Share,
+            schema::OnError::Release => OnError::Release,
+        },
+        status_header: match given.status_header.expect(SET) {
+            schema::StatusHeader::Off => StatusHeader::Off,
+            schema::StatusHeader::Followers => StatusHeader::Followers,
+            schema::StatusHeader::All => StatusHeader::All,
+        },
+        compare_client_address: given.compare_client_address.expect(SET),
     }
 }
 

@@ -1,5 +1,6 @@
 //! What holds, made ready to run: names to addresses, `auto` to a number of workers, files seen to be there.
 
+use std::collections::BTreeMap;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,8 +12,8 @@ use slipstream_schema::{
 
 use super::cpus::{Cpus, WORKERS_MAX};
 use super::{
-    ClientAuth, Error, IoDriver, ListenerSettings, Loaded, Memory, Settings, Snapshot, TlsMode, TlsSettings,
-    UpstreamSettings, drain, policy,
+    ClientAuth, Error, IoDriver, ListenerSettings, Loaded, Memory, Settings, Snapshot, TelemetrySettings, TlsMode,
+    TlsSettings, UpstreamSettings, drain, policy,
 };
 
 /// What the environment tells the proxy, read once. Wiring of an injected pod; none of it is needed outside a cluster.
@@ -28,6 +29,8 @@ pub struct Environment {
     pub workload: Option<String>,
     /// `SLIPSTREAM_MEMORY_LIMIT`, in bytes
     pub memory_limit: Option<String>,
+    /// `OTEL_*` and `SLIPSTREAM_*`, as telemetry reads them.
+    pub telemetry: BTreeMap<String, String>,
 }
 
 impl Environment {
@@ -39,6 +42,10 @@ impl Environment {
             namespace: set("SLIPSTREAM_POD_NAMESPACE"),
             workload: set("SLIPSTREAM_WORKLOAD"),
             memory_limit: set("SLIPSTREAM_MEMORY_LIMIT"),
+            telemetry: std::env::vars_os()
+                .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+                .filter(|(name, _)| name.starts_with("OTEL_") || name.starts_with("SLIPSTREAM_"))
+                .collect(),
         }
     }
 
@@ -96,6 +103,14 @@ impl Loaded {
             drain: drain::settings(&file.drain.clone().unwrap_or_default(), environment.grace_seconds.as_deref())?,
             name: environment.name(),
             memory: environment.memory(),
+            telemetry: TelemetrySettings {
+                service_name: file
+                    .telemetry
+                    .as_ref()
+                    .and_then(|telemetry| telemetry.service_name.as_ref())
+                    .map(|name| name.as_str().to_owned()),
+                environment: environment.telemetry.clone(),
+            },
             snapshot: Arc::new(self.snapshot()),
         })
     }

@@ -1,5 +1,6 @@
 //! What a process is started with.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -24,8 +25,18 @@ pub struct Settings {
     pub name: String,
     /// What it may hold.
     pub memory: Memory,
+    pub telemetry: TelemetrySettings,
     /// What requests are judged by until the first change.
     pub snapshot: Arc<Snapshot>,
+}
+
+/// What is said of telemetry, not read yet.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TelemetrySettings {
+    /// `telemetry.serviceName` of the file.
+    pub service_name: Option<String>,
+    /// The variables of OpenTelemetry, and ours that say who this is.
+    pub environment: BTreeMap<String, String>,
 }
 
 /// How long the end of the proxy may take.

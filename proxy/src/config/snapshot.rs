@@ -1,7 +1,9 @@
 //! What a request is judged by: one immutable value, swapped as a whole.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::Pattern;
 /// The effective policy of this process, resolved. A worker picks up the newest for each request.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
@@ -13,6 +15,16 @@ pub struct Snapshot {
     pub policy: RoutePolicy,
     /// The effective policy with the origin of each field, as `/config` and `check` show it.
     pub dump: serde_json::Value,
+}
+
+impl Snapshot {
+    /// The policy with this [`RoutePolicy::number`].
+    pub fn numbered(&self, number: u32) -> &RoutePolicy {
+        match number.checked_sub(1).and_then(|n| self.routes.get(n as usize)) {
+            Some(route) => &route.policy,
+            None => &self.policy,
+        }
+    }
 }
 
 /// A match and the policy of the requests that it holds for (already merged over the defaults).
@@ -39,11 +51,25 @@ pub struct Match {
 /// What the data path needs to know of a policy.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RoutePolicy {
+    /// Names it within its snapshot: 0 is [`Snapshot::policy`], n + 1 that of `routes[n]`.
+    pub number: u32,
+    /// Names the route in metrics and traces (`http.route`).
+    pub pattern: Option<Pattern>,
     pub timeouts: Timeouts,
     pub limits: Limits,
     pub concurrency: Concurrency,
+    pub coalescing: Coalescing,
     pub forwarded: Forwarded,
     pub half_close: HalfClose,
+    pub telemetry: Telemetry,
+}
+
+/// What is told of requests.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Telemetry {
+    /// In the place of the sampler's own share of traces that begin here, 0 to 1.
+    pub trace_share: Option<f64>,
+    pub access_log: bool,
 }
 
 /// One name for each wait. `None`: no limit.
@@ -122,6 +148,73 @@ pub enum LongLived {
     Release,
     /// Holds it to its last byte.
     Hold,
+}
+
+/// What identical concurrent GETs may share.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Coalescing {
+    pub mode: CoalescingMode,
+    pub credentials: Credentials,
+    /// Request fields that are not compared, beside those that never are; lower case.
+    pub ignore: Arc<[Box<str>]>,
+    /// How long a flight takes joiners, from its dispatch.
+    pub join_window: Duration,
+    /// How long a follower waits before it joins, or opens, the newest flight of its key. `None`: until it is answered.
+    pub max_wait: Option<Duration>,
+    pub read_after_write: ReadAfterWrite,
+    pub on_error: OnError,
+    pub status_header: StatusHeader,
+    /// Only requests of one client address share a flight.
+    pub compare_client_address: bool,
+}
+
+/// Which GETs share a flight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CoalescingMode {
+    Off,
+    /// None. What `Identical` would share is counted.
+    Observe,
+    /// Those whose answer HTTP explicitly lets a shared cache reuse.
+    Cacheable,
+    /// All that two identical concurrent GETs may share, also where the answer says nothing of freshness.
+    Identical,
+}
+
+/// Whether requests with Authorization, Cookie or Proxy-Authorization share a flight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Credentials {
+    /// They go alone.
+    Off,
+    /// They do with those whose credentials are equal, byte for byte.
+    Identical,
+}
+
+/// The writes that keep later reads out of a flight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReadAfterWrite {
+    /// Any to the same upstream.
+    Upstream,
+    /// One to the same URI.
+    Path,
+    /// None.
+    Off,
+}
+
+/// What becomes of the followers when the app answers 5xx.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnError {
+    /// They get it too.
+    Share,
+    /// Each asks for itself.
+    Release,
+}
+
+/// Whose responses carry a `Cache-Status` that tells of coalescing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StatusHeader {
+    Off,
+    Followers,
+    All,
 }
 
 /// What is told to the app of who asked: X-Forwarded-*, Forwarded, Via.

@@ -5,6 +5,7 @@ use std::net::TcpStream;
 use std::sync::atomic::Ordering;
 
 use super::*;
+use crate::config::TelemetrySettings;
 
 const HOUR: Duration = Duration::from_secs(3600);
 const SOON: Duration = Duration::from_millis(20);
@@ -13,15 +14,20 @@ fn idle() -> ControlSettings {
     ControlSettings {
         admin: Some(TcpListener::bind("127.0.0.1:0").unwrap()),
         counters: vec![Arc::default(), Arc::default()],
-        permits: Arc::new(crate::limits::Permits::new(None)),
-        snapshot: Arc::new(ArcSwap::from_pointee(crate::admin::testing::snapshot())),
+        exports: Arc::default(),
+        upstreams: Vec::new(),
+        permits: crate::limits::Permits::forever(None),
+        snapshot: Arc::new(ArcSwap::from_pointee(crate::report::testing::snapshot())),
         driver: Driver { name: "epoll", reason: "asked for".to_owned() },
         certificates: Vec::new(),
         budget: Budget::new(1 << 20, 1),
+        memory_limit_bytes: None,
         kernel_memory: None,
         ready: Arc::default(),
         stop: Arc::default(),
         drain: DrainSettings { delay: HOUR, grace: HOUR },
+        listening: crate::telemetry::rings(&[], None, 0).1,
+        telemetry: Exporting::prepare(&TelemetrySettings::default(), &Arc::default()).0,
     }
 }
 

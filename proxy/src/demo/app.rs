@@ -8,6 +8,8 @@ use std::fmt::Write as _;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -30,6 +32,7 @@ static CHUNK: [u8; 64 * 1024] = [b'.'; 64 * 1024];
 #[derive(Debug)]
 pub(super) struct App {
     pub(super) address: SocketAddr,
+    slow_asked: Arc<AtomicU64>,
     end: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -44,9 +47,11 @@ impl App {
             tokio::net::TcpListener::from_std(listener)?
         };
         let (end, ended) = oneshot::channel();
+        let slow_asked = Arc::new(AtomicU64::new(0));
+        let router = router(slow_asked.clone());
         let serve = move || {
             runtime.block_on(async {
-                let service = router().into_make_service_with_connect_info::<SocketAddr>();
+                let service = router.into_make_service_with_connect_info::<SocketAddr>();
                 tokio::select! {
                     _ = axum::serve(listener, service).into_future() => {}
                     _ = ended => {}
@@ -54,7 +59,12 @@ impl App {
             });
         };
         let thread = std::thread::Builder::new().name("demo-app".to_owned()).spawn(serve)?;
-        Ok(App { address, end: Some(end), thread: Some(thread) })
+        Ok(App { address, slow_asked, end: Some(end), thread: Some(thread) })
+    }
+
+    /// How often somebody has asked for `/slow`.
+    pub(super) fn slow_asked(&self) -> u64 {
+        self.slow_asked.load(Relaxed)
     }
 }
 
@@ -67,11 +77,15 @@ impl Drop for App {
     }
 }
 
-fn router() -> Router {
+fn router(slow_asked: Arc<AtomicU64>) -> Router {
+    let counted = move |uri| {
+        slow_asked.fetch_add(1, Relaxed);
+        slow(uri)
+    };
     Router::new()
         .route("/", get(async || Html(include_str!("page.html"))))
         .route("/hello", get(async || "hello from the app\n"))
-        .route("/slow", get(slow))
+        .route("/slow", get(counted))
         .route("/big", get(big))
         .route("/echo", post(echo))
         .route("/headers", any(headers))

@@ -12,30 +12,38 @@ use super::certificate::Certificate;
 use super::sample::Sample;
 use super::traffic::Traffic;
 use super::welcome::{Places, welcome};
-use super::{board, ports};
+use super::{board, herd, ports};
 use crate::config::{
-    DrainSettings, IoDriver, ListenerSettings, Memory, Settings, Snapshot, TlsSettings, UpstreamSettings,
+    DrainSettings, IoDriver, ListenerSettings, Memory, Settings, Snapshot, TelemetrySettings, TlsSettings,
+    UpstreamSettings,
 };
 use crate::{Running, StartError};
 
 const SECOND: Duration = Duration::from_secs(1);
 
 /// A person who has ended the demo does not wait as long as a pod would.
-const DRAIN: DrainSettings = DrainSettings { delay: SECOND, grace: Duration::from_secs(10) };
+pub(super) const DRAIN: DrainSettings = DrainSettings { delay: SECOND, grace: Duration::from_secs(10) };
 
 #[derive(Debug)]
 pub struct Options {
     /// Ends by itself; `None`: on SIGINT or SIGTERM.
     pub seconds: Option<u64>,
+    /// Instead: that many clients that ask for one thing at once.
+    pub herd: Option<u32>,
     pub workers: usize,
     pub io_driver: IoDriver,
     pub snapshot: Arc<Snapshot>,
     pub memory: Memory,
+    pub telemetry: TelemetrySettings,
 }
 
-/// Runs on stdout until the seconds are over or a signal comes; an error is one of the start.
+/// Runs on stdout until the seconds are over or a signal comes; an error is one of the start. A herd ends by itself, and is an error too
+/// where an answer was wrong or the app was asked more often than it should.
 pub fn run(options: Options) -> Result<(), Box<dyn Error>> {
     let mut out = io::stdout();
+    if let Some(size) = options.herd {
+        return herd::play(&options, size, &mut out);
+    }
     let terminal = out.is_terminal();
     play(&options, &mut out, terminal, |running| running.control.stop_on_signals())
 }
@@ -95,6 +103,7 @@ fn settings(options: &Options, app: &App, certificate: &Certificate, address: fn
         name: "slipstream".to_owned(),
         snapshot: options.snapshot.clone(),
         memory: options.memory.clone(),
+        telemetry: options.telemetry.clone(),
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! In: a connection. Out: [`RequestHead`]s one after another, the bytes behind each. Must not know: routes, pools, flights.
 
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::buf::Buf;
@@ -37,7 +37,7 @@ pub(crate) enum Next {
 /// A client's connection.
 pub(crate) struct Downstream {
     pub transport: Transport,
-    peer: IpAddr,
+    peer: SocketAddr,
     pub sender: Sender,
     /// What was read and not yet used up: the head being parsed or served, then its body, then pipelined requests.
     pub incoming: Buf,
@@ -50,8 +50,8 @@ pub(crate) struct Downstream {
 }
 
 impl Downstream {
-    pub fn new(transport: Transport, peer: IpAddr) -> Downstream {
-        let sender = Sender::new(peer, matches!(transport, Transport::Tls(_)));
+    pub fn new(transport: Transport, peer: SocketAddr) -> Downstream {
+        let sender = Sender::new(peer.ip(), matches!(transport, Transport::Tls(_)));
         Downstream {
             transport,
             peer,
@@ -138,6 +138,15 @@ impl Downstream {
         }
     }
 
+    /// The client's address.
+    pub fn peer(&self) -> SocketAddr {
+        SocketAddr::new(self.peer.ip().to_canonical(), self.peer.port())
+    }
+
+    pub fn is_tls(&self) -> bool {
+        matches!(self.transport, Transport::Tls(_))
+    }
+
     /// Older than `age`: the answer under way is its last.
     pub fn is_aged(&self, age: Option<Duration>) -> bool {
         age.is_some_and(|age| Tick::now().since(self.accepted) >= age)
@@ -208,7 +217,7 @@ impl Downstream {
 /// What is left of a connection at rest: all that cannot be made anew.
 pub(crate) struct Resting {
     pub transport: Transport,
-    peer: IpAddr,
+    peer: SocketAddr,
     client_certificate: Box<[u8]>,
     accepted: Tick,
     requests: u64,

@@ -37,6 +37,11 @@ impl Body {
         }
     }
 
+    /// How long it is is not known before its end.
+    pub fn has_open_end(&self) -> bool {
+        matches!(self, Body::Chunked(_) | Body::UntilClose)
+    }
+
     /// Nothing of it is still to come.
     pub fn is_over(&self) -> bool {
         matches!(self, Body::None)

@@ -16,7 +16,7 @@ pub use body::{BadBody, Body};
 pub use chunked::Keep;
 pub use request::{HeadLimits, RequestHead, parse_request};
 pub use response::{ResponseHead, parse_response};
-pub use write::{Ask, Persist, Sender, answer_head, ask_head};
+pub use write::{AnswerHead, Ask, Persist, Sender, Shared, answer_head, ask_head};
 
 /// More field lines than any policy may allow (`limits.headFields`); bounds the parser's table on the stack.
 pub const FIELDS_MAX: usize = 256;

@@ -6,6 +6,7 @@ use super::FIELDS_MAX;
 use super::body::Body;
 use super::framing::{self, Framing, Refused};
 use super::target::{self, Span, Target};
+use super::write::is_nominated;
 use crate::fault::{Fault, Kind};
 use crate::http::{Field, Fields, Method, Name, NameSet, Version, list};
 
@@ -51,6 +52,11 @@ impl RequestHead {
             Target::Absolute { path, .. } => path,
         };
         &head[at..at + len]
+    }
+
+    /// The field is meant for this hop alone, because `Connection` says so.
+    pub fn drops_nominated(&self, head: &[u8], fields: &Fields, field: &Field) -> bool {
+        self.nominates && !field.name.survives_connection() && is_nominated(head, fields, field.name_in(head))
     }
 
     /// The path without its query.

@@ -55,6 +55,11 @@ impl Sender {
         Sender { client_certificate: line, ..self }
     }
 
+    /// Who the client has shown to be, as the app is told; empty where it has not.
+    pub fn identity(&self) -> &[u8] {
+        &self.client_certificate
+    }
+
     /// All of a sender that its address does not tell.
     pub fn into_client_certificate(self) -> Box<[u8]> {
         self.client_certificate
@@ -72,14 +77,17 @@ pub struct Ask<'a> {
     pub forwarded: Forwarded,
     /// The `Host` of a request that came without one.
     pub upstream_authority: &'a str,
+    /// Fields that are not copied, and the lines in their place.
+    pub replaced: NameSet,
+    pub added: &'a [u8],
 }
 
-/// Appends the head of the request as the app is to see it: HTTP/1.1, persistent.
+/// Appends the head of the request as the app is to see it: HTTP/1.1, persistent. Returns where in `out` the added lines are.
 ///
 /// Source: RFC 9110 sections 7.6 and 7.8, RFC 9112 section 3.2.2.
-pub fn ask_head(out: &mut Buf, ask: Ask<'_>) {
+pub fn ask_head(out: &mut Buf, ask: Ask<'_>) -> usize {
     let Ask { bytes, head, fields, .. } = ask;
-    out.reserve(head.len + ADDED_BYTES_MAX + ask.upstream_authority.len());
+    out.reserve(head.len + ADDED_BYTES_MAX + ask.upstream_authority.len() + ask.added.len());
     let is_absolute = matches!(head.target, Target::Absolute { .. });
     if is_absolute {
         out.put(head.method_in(bytes));
@@ -94,7 +102,7 @@ pub fn ask_head(out: &mut Buf, ask: Ask<'_>) {
         out.put(&bytes[..at + len]);
     }
     out.put(b" HTTP/1.1\r\n");
-    let special = is_absolute || fields.known().has_any(SPECIAL_IN_REQUESTS);
+    let special = is_absolute || fields.known().has_any(SPECIAL_IN_REQUESTS.with(ask.replaced));
     let came = copy_lines(
         out,
         bytes,
@@ -108,10 +116,12 @@ pub fn ask_head(out: &mut Buf, ask: Ask<'_>) {
             Name::XForwardedClientCert => false,
             Name::XForwardedFor | Name::Forwarded => ask.forwarded == Forwarded::Off,
             Name::XForwardedProto | Name::XForwardedHost => ask.forwarded != Forwarded::Replace,
-            name => !name.is_hop_by_hop() && !nominated,
+            name => !name.is_hop_by_hop() && !nominated && !ask.replaced.has(name),
         },
         head.nominates,
     );
+    let added_at = out.len();
+    out.put(ask.added);
     let authority = head.authority_in(bytes);
     match authority {
         Some(authority) if is_absolute => put_line(out, b"host: ", authority),
@@ -139,6 +149,7 @@ pub fn ask_head(out: &mut Buf, ask: Ask<'_>) {
         out.put(b"transfer-encoding: chunked\r\n");
     }
     out.put(b"\r\n");
+    added_at
 }
 
 fn put_line(out: &mut Buf, name: &[u8], value: &[u8]) {
@@ -225,7 +236,7 @@ fn copy_lines(
     came
 }
 
-fn is_nominated(bytes: &[u8], fields: &Fields, name: &[u8]) -> bool {
+pub(super) fn is_nominated(bytes: &[u8], fields: &Fields, name: &[u8]) -> bool {
     fields.all(bytes, Name::Connection).flat_map(list).any(|option| option.eq_ignore_ascii_case(name))
 }
 
@@ -273,26 +284,61 @@ pub enum Persist {
     Close,
 }
 
+/// What a response head is made from.
+#[derive(Debug, Clone, Copy)]
+pub struct AnswerHead<'a> {
+    /// The bytes that the head was parsed from.
+    pub bytes: &'a [u8],
+    pub head: &'a ResponseHead,
+    pub fields: &'a Fields,
+    pub persist: Persist,
+    /// The body goes on in chunks.
+    pub chunked: bool,
+    /// What to say where the app said nothing (RFC 9110 section 6.6.1).
+    pub date: &'a [u8; 29],
+    /// Our member of `Cache-Status` (RFC 9211), behind those of the app.
+    pub cache_status: Option<&'a str>,
+    /// The client did not ask for this answer itself, and is not told what concerns whoever did.
+    pub shared: Option<Shared<'a>>,
+}
+
+/// How a client that shares an answer is told apart from the one whose request went up.
+#[derive(Debug, Clone, Copy)]
+pub struct Shared<'a> {
+    /// `X-Request-Id` of both requests.
+    pub asked: Option<&'a [u8]>,
+    pub own: Option<&'a [u8]>,
+}
+
+impl<'a> AnswerHead<'a> {
+    /// With the body as it came.
+    pub fn new(
+        bytes: &'a [u8],
+        head: &'a ResponseHead,
+        fields: &'a Fields,
+        persist: Persist,
+        date: &'a [u8; 29],
+    ) -> AnswerHead<'a> {
+        AnswerHead { bytes, head, fields, persist, chunked: false, date, cache_status: None, shared: None }
+    }
+}
+
+/// Names whose lines are about one request, not about what it asked for.
+const OF_ONE_REQUEST: NameSet = NameSet::of(&[Name::ServerTiming, Name::Traceresponse, Name::XRequestId]);
+
 /// Appends the head of the response as the client is to see it.
-///
-/// `chunked`: the body goes on in chunks. `date`: what to say where the app said nothing (RFC 9110 section 6.6.1).
-pub fn answer_head(
-    out: &mut Buf,
-    bytes: &[u8],
-    head: &ResponseHead,
-    fields: &Fields,
-    persist: Persist,
-    chunked: bool,
-    date: &[u8; 29],
-) {
-    out.reserve(head.len + ADDED_BYTES_MAX);
+pub fn answer_head(out: &mut Buf, answer: &AnswerHead<'_>) {
+    let AnswerHead { bytes, head, fields, persist, chunked, date, cache_status, shared } = *answer;
+    let own_bytes = shared.and_then(|shared| shared.own).map_or(0, <[u8]>::len);
+    out.reserve(head.len + ADDED_BYTES_MAX + own_bytes);
     let line_end = fields.lines().first().map_or(head.len - 2, |field| field.line_at());
     out.put(b"HTTP/1.1");
     // Version and status have fixed places: `HTTP/1.x nnn`.
     out.put(&bytes[8..12]);
     out.put(if bytes[12] == b' ' { &bytes[12..line_end] } else { b" \r\n" });
     let drop_length = head.is_interim() || head.status == 204;
-    let special = drop_length || fields.known().has_any(SPECIAL_IN_RESPONSES);
+    let is_told_apart = shared.is_some() && fields.known().has_any(OF_ONE_REQUEST);
+    let special = drop_length || is_told_apart || fields.known().has_any(SPECIAL_IN_RESPONSES);
     copy_lines(
         out,
         bytes,
@@ -301,6 +347,7 @@ pub fn answer_head(
         special,
         |name, nominated| match name {
             Name::ContentLength => !drop_length,
+            Name::ServerTiming | Name::Traceresponse | Name::XRequestId if shared.is_some() => false,
             name => !name.is_hop_by_hop() && !nominated,
         },
         head.nominates,
@@ -308,6 +355,15 @@ pub fn answer_head(
     out.put(if head.version == Version::Http11 { VIA_11 } else { VIA_10 });
     if !fields.known().has_any(NameSet::of(&[Name::Date])) && !head.is_interim() {
         put_line(out, b"date: ", date);
+    }
+    if let Some(Shared { asked: Some(asked), own: Some(own) }) = shared {
+        // The app echoes the request's own.
+        if fields.all(bytes, Name::XRequestId).any(|echoed| echoed == asked) {
+            put_line(out, b"x-request-id: ", own);
+        }
+    }
+    if let Some(member) = cache_status {
+        put_line(out, b"cache-status: ", member.as_bytes());
     }
     if chunked {
         out.put(b"transfer-encoding: chunked\r\n");

@@ -56,6 +56,17 @@ impl Fields {
         self.known = NameSet::default();
     }
 
+    /// Becomes the same as `other`, in memory that is there already.
+    pub(crate) fn copy_from(&mut self, other: &Fields) {
+        self.lines.clear();
+        self.lines.extend_from_slice(&other.lines);
+        self.known = other.known;
+    }
+
+    pub(crate) fn copied(&self) -> Fields {
+        Fields { lines: self.lines.clone(), known: self.known }
+    }
+
     pub(crate) fn push(&mut self, field: Field) {
         self.known.insert(field.name);
         self.lines.push(field);

@@ -3,7 +3,9 @@
 /// A field name. Whatever the proxy does not act on is [`Name::Other`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Name {
+    Age,
     Authorization,
+    B3,
     CacheControl,
     Connection,
     ContentLength,
@@ -11,51 +13,80 @@ pub enum Name {
     Cookie,
     Date,
     Expect,
+    Expires,
     Forwarded,
     Host,
     Http2Settings,
+    IfRange,
     KeepAlive,
     MaxForwards,
+    Pragma,
     ProxyAuthorization,
     ProxyConnection,
+    Range,
+    ServerTiming,
     SetCookie,
     Te,
+    Traceparent,
+    Traceresponse,
+    Tracestate,
     Trailer,
     TransferEncoding,
     Upgrade,
+    Vary,
     Via,
+    XAmznTraceId,
+    /// Any name that begins with `x-b3-`.
+    XB3,
     XForwardedClientCert,
     XForwardedFor,
     XForwardedHost,
     XForwardedProto,
+    XRealIp,
+    XRequestId,
     Other,
 }
 
 impl Name {
     /// The name that `token` spells; case is ignored (RFC 9110 section 5.1).
     ///
-    /// Length and first letter leave one candidate at most. X-Forwarded-Client-Cert is known with `_` for any `-` too.
+    /// Length and first letter leave one candidate at most, the family of X-B3 apart. X-Forwarded-Client-Cert is known with `_` for any `-` too.
     pub fn of(token: &[u8]) -> Name {
         let [first, ..] = token else { return Name::Other };
         let (known, name): (&[u8], Name) = match (token.len(), first | 0x20) {
+            (7.., b'x') if spells(&token[..5], b"x-b3-") => return Name::XB3,
             (2, b't') => (b"te", Name::Te),
+            (2, b'b') => (b"b3", Name::B3),
             (3, b'v') => (b"via", Name::Via),
+            (3, b'a') => (b"age", Name::Age),
             (4, b'h') => (b"host", Name::Host),
             (4, b'd') => (b"date", Name::Date),
+            (4, b'v') => (b"vary", Name::Vary),
+            (5, b'r') => (b"range", Name::Range),
+            (6, b'p') => (b"pragma", Name::Pragma),
             (6, b'c') => (b"cookie", Name::Cookie),
             (6, b'e') => (b"expect", Name::Expect),
             (7, b'u') => (b"upgrade", Name::Upgrade),
+            (7, b'e') => (b"expires", Name::Expires),
             (7, b't') => (b"trailer", Name::Trailer),
+            (8, b'i') => (b"if-range", Name::IfRange),
+            (9, b'x') => (b"x-real-ip", Name::XRealIp),
             (9, b'f') => (b"forwarded", Name::Forwarded),
             (10, b'c') => (b"connection", Name::Connection),
             (10, b's') => (b"set-cookie", Name::SetCookie),
             (10, b'k') => (b"keep-alive", Name::KeepAlive),
+            (10, b't') => (b"tracestate", Name::Tracestate),
+            (11, b't') => (b"traceparent", Name::Traceparent),
+            (12, b'x') => (b"x-request-id", Name::XRequestId),
             (12, b'c') => (b"content-type", Name::ContentType),
             (12, b'm') => (b"max-forwards", Name::MaxForwards),
             (13, b'c') => (b"cache-control", Name::CacheControl),
             (13, b'a') => (b"authorization", Name::Authorization),
+            (13, b's') => (b"server-timing", Name::ServerTiming),
+            (13, b't') => (b"traceresponse", Name::Traceresponse),
             (14, b'c') => (b"content-length", Name::ContentLength),
             (14, b'h') => (b"http2-settings", Name::Http2Settings),
+            (15, b'x') if spells(token, b"x-amzn-trace-id") => return Name::XAmznTraceId,
             (15, b'x') => (b"x-forwarded-for", Name::XForwardedFor),
             (16, b'p') => (b"proxy-connection", Name::ProxyConnection),
             (16, b'x') => (b"x-forwarded-host", Name::XForwardedHost),
@@ -146,7 +177,7 @@ fn spells_in_cgi(token: &[u8], known: &[u8]) -> bool {
 
 /// A set of known names. [`Name::Other`] is never in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct NameSet(u32);
+pub struct NameSet(u64);
 
 impl NameSet {
     pub const fn of(names: &[Name]) -> NameSet {
@@ -159,10 +190,19 @@ impl NameSet {
         set
     }
 
+    #[inline]
     pub const fn insert(&mut self, name: Name) {
         if !matches!(name, Name::Other) {
             self.0 |= 1 << name as u32;
         }
+    }
+
+    pub const fn with(self, also: NameSet) -> NameSet {
+        NameSet(self.0 | also.0)
+    }
+
+    pub fn has(self, name: Name) -> bool {
+        self.0 >> name as u32 & 1 != 0
     }
 
     pub fn has_any(self, of: NameSet) -> bool {
@@ -195,5 +235,11 @@ mod tests {
         assert_eq!(Name::of(b"X_Forwarded-Client_CERT"), Name::XForwardedClientCert);
         assert_eq!(Name::of(b"x-forwarded-client.cert"), Name::Other);
         assert_eq!(Name::of(b""), Name::Other);
+        for name in ["x-b3-flags", "X-B3-TraceId", "x-b3-parentspanid"] {
+            assert_eq!(Name::of(name.as_bytes()), Name::XB3, "{name}");
+        }
+        assert_eq!(Name::of(b"X-Request-ID"), Name::XRequestId);
+        assert_eq!(Name::of(b"X-Amzn-Trace-Id"), Name::XAmznTraceId);
+        assert_eq!(Name::of(b"x-b3-"), Name::Other);
     }
 }

@@ -14,7 +14,7 @@ use std::task::{Context, Poll};
 use monoio::io::{AsyncWriteRent, CancelHandle, CancelableAsyncReadRent, Canceller};
 use monoio::net::TcpStream;
 
-use super::kernel::{Fill, Flush};
+use super::kernel::{Fill, Flush, Scattered};
 use crate::buf::Buf;
 
 /// What an operation of monoio's ends with.
@@ -106,6 +106,11 @@ impl Ring {
     pub fn write(&self, flush: Flush) -> impl Future<Output = Outcome<Flush>> {
         // SAFETY: as in `reading_of`: `write` clones the descriptor before it returns. The future lives no longer than `self`.
         unsafe { &mut *self.stream.get() }.write(flush)
+    }
+
+    pub fn write_scattered(&self, scattered: Scattered) -> impl Future<Output = Outcome<Scattered>> {
+        // SAFETY: as in `write`.
+        unsafe { &mut *self.stream.get() }.writev(scattered)
     }
 }
 

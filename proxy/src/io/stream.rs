@@ -9,11 +9,12 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use super::clock::Tick;
-use super::kernel::Flush;
+use super::kernel::{self, Flush, Scattered};
 use super::reactor::{Deadline, Direction, Reactor, SlotGuard, Watch};
 use super::ring::{self, Ring};
 use super::sys;
 use crate::buf::Buf;
+use crate::pieces::Pieces;
 use crate::timeouts::Timer;
 
 /// Bytes that the kernel may hold for us unsent. Small enough that a slow reader costs little and a cancel takes effect soon,
@@ -130,13 +131,18 @@ impl Stream {
     /// The buffer has room, or no memory: then it gets a head's when there is something to read, so that a wait holds none (under io_uring the
     /// kernel needs it at once, and keeps it where the wait ends with an error or is dropped). Errors: the deadline, a reset; after either the
     /// connection is good for nothing but closing, or for [`Stream::quiesce`] where the buffer was empty and time ran out.
-    pub async fn recv(&self, buf: &mut Buf, deadline: Deadline) -> Result<usize, IoError> {
+    pub fn recv(&self, buf: &mut Buf, deadline: Deadline) -> impl Future<Output = Result<usize, IoError>> {
+        self.recv_lent(buf, deadline, Buf::waiting)
+    }
+
+    /// As [`Stream::recv`]; a buffer that the kernel needs at once is what `lend` makes.
+    pub async fn recv_lent(&self, buf: &mut Buf, deadline: Deadline, lend: fn() -> Buf) -> Result<usize, IoError> {
         debug_assert!(!buf.is_leased() || buf.spare_bytes() > 0, "a read without room cannot be told from an end");
         let mut armed = false;
         std::future::poll_fn(|cx| {
             let got = match &self.socket {
                 Socket::Ready(fd) => self.poll_recv_ready(fd.as_raw_fd(), buf),
-                Socket::Ring(ring, _) => poll_recv_ring(ring, buf, cx),
+                Socket::Ring(ring, fd) => self.poll_recv_ring(ring, *fd, buf, lend, cx),
             };
             match got {
                 Poll::Ready(got) => {
@@ -174,6 +180,45 @@ impl Stream {
             *buf = Buf::default();
         }
         Poll::Pending
+    }
+
+    /// As [`Stream::recv`] on a ring. A read that is under way already is taken over, whoever began it. What the set has told of is there: it is
+    /// read at once, so that of many streams that end their rest together none has a buffer in the kernel.
+    fn poll_recv_ring(
+        &self,
+        ring: &Ring,
+        fd: RawFd,
+        buf: &mut Buf,
+        lend: fn() -> Buf,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        if self.slot.read.ready.get() && !ring.is_reading() {
+            let got = self.poll_recv_ready(fd, buf);
+            self.slot.read.ready.set(false);
+            if got.is_ready() {
+                return got;
+            }
+        }
+        loop {
+            let polled = if ring.is_reading() {
+                ring.poll_read(cx)
+            } else {
+                let mut lent = std::mem::take(buf);
+                if !lent.is_leased() {
+                    lent = lend();
+                }
+                ring.begin_read(lent, cx)
+            };
+            let (outcome, came) = std::task::ready!(polled);
+            if buf.is_leased() {
+                buf.put(came.filled());
+            } else {
+                *buf = came;
+            }
+            if !ring::is_cancelled(&outcome) {
+                return Poll::Ready(outcome);
+            }
+        }
     }
 
     /// Arms the deadline once, then waits for the reactor.
@@ -247,11 +292,16 @@ impl Stream {
     }
 
     async fn send_ready(&self, fd: RawFd, bytes: &[u8], deadline: Deadline) -> Result<usize, IoError> {
+        self.when_writable(deadline, || sys::send(fd, bytes)).await
+    }
+
+    /// Tries `send` whenever the kernel may take something.
+    async fn when_writable(&self, deadline: Deadline, send: impl Fn() -> io::Result<usize>) -> Result<usize, IoError> {
         let half = &self.slot.write;
         let mut armed = false;
         std::future::poll_fn(|cx| {
             while half.ready.get() {
-                match sys::send(fd, bytes) {
+                match send() {
                     Ok(n) => {
                         half.disarm();
                         return Poll::Ready(Ok(n));
@@ -262,6 +312,40 @@ impl Stream {
                 }
             }
             self.wait(Direction::Write, &mut armed, deadline, cx)
+        })
+        .await
+    }
+
+    /// Sends `pieces`; what is left of them was not taken by the kernel: something only with an error.
+    pub async fn send_pieces(&self, pieces: &mut Pieces, deadline: Deadline) -> Result<(), IoError> {
+        while !pieces.is_empty() {
+            let sent = match &self.socket {
+                Socket::Ready(fd) => self.send_pieces_ready(fd.as_raw_fd(), pieces, deadline).await?,
+                Socket::Ring(stream, _) => {
+                    self.slot.reactor.arm(&self.slot.slot, Direction::Write, deadline);
+                    pieces.shrink();
+                    let (sent, scattered) = stream.write_scattered(Scattered::new(std::mem::take(pieces))).await;
+                    self.slot.write.disarm();
+                    *pieces = scattered.into_pieces();
+                    match self.slot.write.expired() {
+                        Some(timer) => return Err(IoError::Expired(timer)),
+                        None => sent?,
+                    }
+                }
+            };
+            if sent == 0 {
+                return Err(IoError::Os(io::ErrorKind::WriteZero.into()));
+            }
+            pieces.sent(sent);
+        }
+        Ok(())
+    }
+
+    async fn send_pieces_ready(&self, fd: RawFd, pieces: &Pieces, deadline: Deadline) -> Result<usize, IoError> {
+        self.when_writable(deadline, || {
+            let mut places = kernel::NOWHERE;
+            let count = kernel::place(pieces, &mut places);
+            sys::send_scattered(fd, &places[..count])
         })
         .await
     }
@@ -311,6 +395,14 @@ impl Stream {
         if self.slot.hung_up.get() { Poll::Ready(Left::Closed) } else { Poll::Pending }
     }
 
+    /// A read may find something. Under io_uring only the read itself tells.
+    pub fn may_have_come(&self) -> bool {
+        match &self.socket {
+            Socket::Ready(_) => self.slot.read.ready.get(),
+            Socket::Ring(..) => true,
+        }
+    }
+
     /// Reads what is there into `buf`, without a wait, while nobody else reads. `false`: nothing more will come.
     pub fn recv_now(&self, buf: &mut Buf) -> bool {
         match sys::recv(self.fd(), buf.spare(), 0) {
@@ -322,9 +414,44 @@ impl Stream {
         }
     }
 
-    /// Bytes have come that nobody has read; asked of the kernel, while nobody reads.
-    pub fn has_unread(&self) -> bool {
+    /// Bytes have come; asked of the kernel, while no read is under way.
+    pub fn has_come(&self) -> bool {
         unread(self.fd()) == Unread::Bytes
+    }
+
+    /// Bytes have come that nobody has read. Where a read is under way that nobody waits for, its outcome tells, and whoever asks is woken by it.
+    pub fn has_unread(&self, cx: &Context<'_>) -> bool {
+        match self.read_under_way(cx) {
+            None => self.has_come(),
+            Some(Poll::Pending) => true,
+            Some(Poll::Ready(outcome)) => {
+                let has_bytes = matches!(outcome.0, Ok(1..));
+                if let Socket::Ring(ring, _) = &self.socket {
+                    ring.keep(outcome);
+                }
+                has_bytes
+            }
+        }
+    }
+
+    /// The outcome of a read that was begun and that nobody waits for.
+    fn read_under_way(&self, cx: &Context<'_>) -> Option<Poll<(io::Result<usize>, Buf)>> {
+        match &self.socket {
+            Socket::Ring(ring, _) if ring.is_reading() => Some(ring.poll_read(&mut Context::from_waker(cx.waker()))),
+            _ => None,
+        }
+    }
+
+    /// As [`Stream::recv_now`]. `None`: a read is under way, and whoever asks is woken by its outcome.
+    pub fn recv_now_or_later(&self, buf: &mut Buf, cx: &Context<'_>) -> Option<bool> {
+        match self.read_under_way(cx) {
+            None => Some(self.recv_now(buf)),
+            Some(Poll::Pending) => None,
+            Some(Poll::Ready((outcome, came))) => {
+                buf.put(came.filled());
+                Some(matches!(outcome, Ok(1..)))
+            }
+        }
     }
 }
 
@@ -335,30 +462,6 @@ pub enum Left {
     Closed,
     /// A reset, or both sides have closed.
     Broken,
-}
-
-/// As [`Stream::recv`] on a ring. A read that is under way already is taken over, whoever began it.
-fn poll_recv_ring(ring: &Ring, buf: &mut Buf, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-    loop {
-        let polled = if ring.is_reading() {
-            ring.poll_read(cx)
-        } else {
-            let mut lent = std::mem::take(buf);
-            if !lent.is_leased() {
-                lent = Buf::waiting();
-            }
-            ring.begin_read(lent, cx)
-        };
-        let (outcome, came) = std::task::ready!(polled);
-        if buf.is_leased() {
-            buf.put(came.filled());
-        } else {
-            *buf = came;
-        }
-        if !ring::is_cancelled(&outcome) {
-            return Poll::Ready(outcome);
-        }
-    }
 }
 
 pub(super) fn unread(fd: RawFd) -> Unread {

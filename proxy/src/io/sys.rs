@@ -26,6 +26,16 @@ pub fn send(fd: RawFd, from: &[u8]) -> io::Result<usize> {
     check_len(unsafe { libc::send(fd, from.as_ptr().cast(), from.len(), libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL) })
 }
 
+/// Sends what the kernel takes of several pieces, without waiting and without SIGPIPE.
+pub fn send_scattered(fd: RawFd, places: &[libc::iovec]) -> io::Result<usize> {
+    // SAFETY: an all-zero msghdr is a valid value.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    message.msg_iov = places.as_ptr().cast_mut();
+    message.msg_iovlen = places.len() as _;
+    // SAFETY: the message points to live places, which the kernel only reads; whoever made them keeps the memory they point to.
+    check_len(unsafe { libc::sendmsg(fd, &message, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL) })
+}
+
 pub fn shutdown(fd: RawFd, how: libc::c_int) {
     // SAFETY: no memory is passed. An error (not connected any more) is what we want anyway.
     unsafe { libc::shutdown(fd, how) };

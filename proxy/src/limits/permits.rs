@@ -125,6 +125,12 @@ impl Permits {
         }
     }
 
+    /// For as long as the process lives: a permit may then go wherever its request goes, and counts no owners.
+    #[cfg(not(loom))]
+    pub fn forever(limit: Option<u32>) -> &'static Permits {
+        Box::leak(Box::new(Permits::new(limit)))
+    }
+
     /// From now on so many. A larger limit lets in who waits; over a smaller one nobody comes in before enough permits were given back.
     pub fn set_limit(&self, limit: Option<u32>) {
         // Who holds the line meanwhile goes by the old limit, and is in the line when it is looked at next.

@@ -1,6 +1,6 @@
 //! One connection, from its first byte to its rest or its end.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::rc::Rc;
 
 use super::{Listening, Open, detect};
@@ -17,8 +17,8 @@ use crate::worker::Worker;
 /// A connection that was just accepted.
 pub(super) async fn begin(worker: Rc<Worker>, listening: Rc<Listening>, stream: Stream, peer: SocketAddr, open: Open) {
     let downstream = match &listening.tls {
-        None => Downstream::new(Transport::Plain(stream), peer.ip()),
-        Some(certificates) => match with_tls(&worker, certificates, stream, peer.ip()).await {
+        None => Downstream::new(Transport::Plain(stream), peer),
+        Some(certificates) => match with_tls(&worker, certificates, stream, peer).await {
             Some(downstream) => downstream,
             None => return,
         },
@@ -27,7 +27,12 @@ pub(super) async fn begin(worker: Rc<Worker>, listening: Rc<Listening>, stream: 
 }
 
 /// Makes the handshake; where plain clients are let in too, the first byte says whether there is to be one. `None`: counted, and over.
-async fn with_tls(worker: &Worker, certificates: &Certificates, stream: Stream, peer: IpAddr) -> Option<Downstream> {
+async fn with_tls(
+    worker: &Worker,
+    certificates: &Certificates,
+    stream: Stream,
+    peer: SocketAddr,
+) -> Option<Downstream> {
     let accepted = Tick::now();
     let mut received = Buf::default();
     if certificates.mode() == TlsMode::Permissive {

@@ -120,7 +120,7 @@ impl Lot {
     pub async fn close_all(&self, worker: &Rc<Worker>) {
         let keys: Vec<usize> = self.parked.borrow().iter().map(|(key, _)| key).collect();
         for (n, key) in keys.into_iter().enumerate() {
-            if self.parked.borrow().get(key).is_some_and(|parked| parked.resting.transport.socket().has_unread()) {
+            if self.parked.borrow().get(key).is_some_and(|parked| parked.resting.transport.socket().has_come()) {
                 self.wake(worker, key);
             } else if let Some(parked) = self.parked.borrow_mut().try_remove(key) {
                 parked.resting.transport.farewell();

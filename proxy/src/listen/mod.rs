@@ -20,6 +20,7 @@ use crate::budget::Held;
 use crate::buf;
 use crate::limits::Permits;
 use crate::pool::Pool;
+use crate::telemetry::UpstreamName;
 use crate::tls::Certificates;
 use crate::worker::Worker;
 
@@ -34,9 +35,13 @@ pub(crate) struct Listening {
     /// Where idle connections of the worker are parked.
     pub lot: Rc<Lot>,
     /// Of the process, over all workers and listeners.
-    pub permits: Arc<Permits>,
+    pub permits: &'static Permits,
+    /// Among the upstreams of the settings: listeners in front of the same app share it.
+    pub upstream: u32,
     /// `Host` of a request that came without one.
     pub upstream_authority: String,
+    /// It as it is told of.
+    pub told: Rc<UpstreamName>,
 }
 
 /// Open downstream connections of the process, over all workers (`limits.connections`).

@@ -6,8 +6,9 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
+use std::time::Duration;
 
-use super::Exchange;
+use super::site::Site;
 use crate::config::{Concurrency, ConcurrencyMode, LongLived, Timeouts};
 use crate::fault::{Fault, Kind, Shed};
 use crate::http::{Fields, Name};
@@ -28,10 +29,10 @@ const NO_MEMORY: Fault = Fault { kind: Kind::OverMemory, detail: "the proxy hold
 
 /// What a request has that may go up. Its drop gives back what there is.
 #[expect(dead_code, reason = "what is in it is kept for its drop")]
-pub(super) enum Admitted<'p> {
+pub(super) enum Admitted {
     /// Nothing limits it.
     Freely,
-    By(Permit<'p>),
+    By(Permit<'static>),
     /// The limit observes.
     Observed(Observed),
 }
@@ -42,63 +43,85 @@ pub(super) fn afford(worker: &Worker, listening: &Listening) -> Result<(), Fault
         return Ok(());
     }
     buf::trim();
+    worker.give_back();
     listening.lot.evict(worker, EVICTED_AT_ONCE);
     if budget::is_over() { Err(NO_MEMORY) } else { Ok(()) }
 }
 
-impl Exchange<'_> {
-    /// Waits for the request's turn. Owns no buffer, may be dropped: the place in the line is given up.
+/// A place in the line, once there is one: whoever waits may change, the place stays.
+#[derive(Default)]
+pub(super) struct Line {
+    place: Option<(Waiting<'static>, Wait)>,
+    waited: Duration,
+}
+
+impl Line {
+    /// How long the request has waited for its turn so far.
+    pub fn waited(&self) -> Duration {
+        self.place.as_ref().map_or(self.waited, |(_, wait)| Tick::now().since(wait.since))
+    }
+}
+
+impl Site<'_> {
+    /// Waits for the request's turn. Owns no buffer, may be dropped: the place in the `line` stays.
     ///
-    /// Errors: the queue is full; `timeouts.queue` ran out, or what there is of `timeouts.request`, whichever comes first.
-    pub(super) async fn admit(&self) -> Result<Admitted<'_>, Fault> {
+    /// Errors: the queue is full; `queue` ran out, or what there is of `timeouts.request`, whichever comes first.
+    pub async fn admit(&self, line: &mut Line, queue: Option<Deadline>) -> Result<Admitted, Fault> {
         let Concurrency { limit: Some(_), queue_depth, mode, .. } = self.policy.concurrency else {
             return Ok(Admitted::Freely);
         };
-        let permits = &self.listening.permits;
+        let permits = self.listening.permits;
         if mode == ConcurrencyMode::Observe {
             return Ok(self.observe(queue_depth));
         }
-        match permits.take(queue_depth) {
-            Taken::Permit(permit) => Ok(Admitted::By(permit)),
-            Taken::Full => Err(FULL),
-            Taken::Wait(line) => {
-                let _counted = Wait { counters: &self.worker.counters, since: Tick::now() };
-                let deadline = self.queue_deadline().or(self.deadline);
-                let let_in = line_up(&self.worker.reactor, line, deadline).await;
-                let_in.map(Admitted::By).map_err(|timer| Fault {
-                    kind: Kind::TimedOut(timer),
-                    detail: "the request's turn did not come in time: as many are in flight as concurrency.limit allows",
-                })
+        if line.place.is_none() {
+            match permits.take(queue_depth) {
+                Taken::Permit(permit) => return Ok(Admitted::By(permit)),
+                Taken::Full => return Err(FULL),
+                Taken::Wait(waiting) => {
+                    let wait = Wait { counters: self.worker.counters.clone(), since: Tick::now() };
+                    line.place = Some((waiting, wait));
+                }
             }
         }
+        let deadline = match queue {
+            Some(queue) => Some(queue.or(self.deadline)),
+            None => self.deadline,
+        };
+        let waiting = line.place.as_mut().map(|(waiting, _)| waiting).expect("a place in the line was taken above");
+        let let_in = line_up(&self.worker.reactor, waiting, deadline).await;
+        line.waited = line.waited();
+        line.place = None;
+        let_in.map(Admitted::By).map_err(|timer| Fault { kind: Kind::TimedOut(timer), detail: LATE })
     }
 
     /// Lets the request through, and its double wait where it would have waited.
-    fn observe(&self, queue_depth: u32) -> Admitted<'_> {
+    fn observe(&self, queue_depth: u32) -> Admitted {
+        let permits = self.listening.permits;
         // A line without room: a permit that is free now, or none.
-        if let Taken::Permit(permit) = self.listening.permits.take(0) {
+        if let Taken::Permit(permit) = permits.take(0) {
             return Admitted::By(permit);
         }
         let over = Rc::new(Over::default());
-        let (worker, permits) = (self.worker.clone(), self.listening.permits.clone());
+        let worker = self.worker.clone();
         let (deadline, watched) = (self.queue_deadline(), over.clone());
         self.worker.spawn(move || double(worker, permits, queue_depth, deadline, watched));
         Admitted::Observed(Observed(over))
     }
 
     /// An event stream may last for days, and costs the app next to nothing: it gives its permit back at its head.
-    pub(super) fn release_early(&self, admitted: &mut Admitted<'_>, head: &[u8], fields: &Fields) {
+    pub fn release_early(&self, admitted: &mut Admitted, head: &[u8], fields: &Fields) {
         let may_release = self.policy.concurrency.long_lived == LongLived::Release;
         if may_release && !matches!(admitted, Admitted::Freely) && is_event_stream(head, fields) {
             *admitted = Admitted::Freely;
             self.worker.counters.permits_released_early.add(1);
         }
     }
-
-    fn queue_deadline(&self) -> Deadline {
-        Deadline::after(self.policy.timeouts.queue, Timer::Queue)
-    }
 }
+
+/// Why a request was shed that waited for its turn.
+pub(super) const LATE: &str =
+    "the request's turn did not come in time: as many are in flight as concurrency.limit allows";
 
 /// `Retry-After` of a request that was shed: `timeouts.queue` in whole seconds, rounded up. After that time everyone who waits now has had
 /// their turn or was shed. At least 1: less cannot be said (RFC 9110 section 10.2.3).
@@ -107,12 +130,12 @@ pub(super) fn retry_after_s(timeouts: &Timeouts) -> u64 {
 }
 
 /// Counts a wait in the queue when it ends, be it that the client has left.
-struct Wait<'w> {
-    counters: &'w WorkerCounters,
+struct Wait {
+    counters: Arc<WorkerCounters>,
     since: Tick,
 }
 
-impl Drop for Wait<'_> {
+impl Drop for Wait {
     fn drop(&mut self) {
         self.counters.queue_waits.add(1);
         self.counters.queue_wait_ms.add(Tick::now().since(self.since).as_millis() as u64);
@@ -120,8 +143,13 @@ impl Drop for Wait<'_> {
 }
 
 /// Waits to be let in. Errors: the timer that ran out before.
-async fn line_up<'p>(reactor: &Rc<Reactor>, line: Waiting<'p>, deadline: Deadline) -> Result<Permit<'p>, Timer> {
+async fn line_up(
+    reactor: &Rc<Reactor>,
+    line: &mut Waiting<'static>,
+    deadline: Option<Deadline>,
+) -> Result<Permit<'static>, Timer> {
     let mut let_in = pin!(line);
+    let deadline = deadline.unwrap_or(Deadline { at: Tick::NEVER, timer: Timer::Queue });
     let mut late = pin!(reactor.sleep_until(deadline.at));
     std::future::poll_fn(|cx| match let_in.as_mut().poll(cx) {
         Poll::Ready(permit) => Poll::Ready(Ok(permit)),
@@ -164,12 +192,18 @@ impl Over {
 
 /// Does what the request would do, were the limit enforced: waits in the line and holds a permit while the request lasts. What would be shed
 /// is counted.
-async fn double(worker: Rc<Worker>, permits: Arc<Permits>, queue_depth: u32, deadline: Deadline, over: Rc<Over>) {
+async fn double(
+    worker: Rc<Worker>,
+    permits: &'static Permits,
+    queue_depth: u32,
+    deadline: Option<Deadline>,
+    over: Rc<Over>,
+) {
     let shed = |why: Shed| worker.counters.would_shed[why as usize].add(1);
     let _permit = match permits.take(queue_depth) {
         Taken::Permit(permit) => permit,
         Taken::Full => return shed(Shed::Limit),
-        Taken::Wait(line) => match line_up(&worker.reactor, line, deadline).await {
+        Taken::Wait(mut line) => match line_up(&worker.reactor, &mut line, deadline).await {
             Ok(permit) => permit,
             Err(_) => return shed(Shed::Queue),
         },

@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use super::durations::{ClientKey, Durations, ServerKey};
+
 /// A number that only grows. One writer: a plain load and store, no locked instruction.
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
@@ -29,6 +31,18 @@ impl Gauge {
         self.0.store(self.0.load(Relaxed).wrapping_sub(1), Relaxed);
     }
 
+    pub fn rise_by(&self, n: u64) {
+        self.set(self.now().wrapping_add(n));
+    }
+
+    pub fn fall_by(&self, n: u64) {
+        self.set(self.now().wrapping_sub(n));
+    }
+
+    pub fn set(&self, to: u64) {
+        self.0.store(to, Relaxed);
+    }
+
     pub fn now(&self) -> u64 {
         self.0.load(Relaxed)
     }
@@ -37,7 +51,7 @@ impl Gauge {
 /// How a connection ended because the proxy ends: with the answer that said so, or while it carried no request.
 pub const CLOSED_BY_DRAIN: [&str; 2] = ["answered", "idle"];
 
-/// What one worker counts. Names and meanings are those of `/metrics` (see `admin::metrics`).
+/// What one worker counts. Names and meanings are those of `/metrics` (see `report::metrics`).
 #[derive(Debug, Default)]
 pub struct WorkerCounters {
     /// Downstream connections accepted.
@@ -61,6 +75,14 @@ pub struct WorkerCounters {
     pub requests: Counter,
     /// Requests between their whole head and the last byte of their answer.
     pub requests_active: Gauge,
+    /// The same by scheme and method.
+    pub requests_active_by: super::ActiveRequests,
+    /// How long they took, from the whole head to the last byte of the answer; and what the app was asked, from the first byte sent.
+    pub server_durations: Durations<ServerKey>,
+    pub client_durations: Durations<ClientKey>,
+    /// Spans and lines of the access log that found their ring full.
+    pub spans_dropped: Counter,
+    pub lines_dropped: Counter,
     /// Answers by the class of their status: index 0 is 1xx (101 and interim), index 4 is 5xx. Those that we made ourselves count too.
     pub responses: [Counter; 5],
     /// Requests sent to an upstream, replays included.
@@ -94,6 +116,7 @@ pub struct WorkerCounters {
     pub would_shed: [Counter; crate::fault::Shed::LABELS.len()],
     /// Permits given back at the head of an answer whose end may be far.
     pub permits_released_early: Counter,
+    pub coalesce: super::CoalesceCounters,
     /// Body bytes: from clients, to clients.
     pub bytes_received: Counter,
     pub bytes_sent: Counter,

@@ -9,7 +9,7 @@ use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use rustls::ServerConfig;
@@ -166,7 +166,7 @@ impl TlsStream {
                     if budget::is_over() && tls.session.borrow().has_something() {
                         return Err(TlsError::NoMemory);
                     }
-                    if tls.receive(deadline).await? == 0 {
+                    if tls.receive(deadline, Buf::waiting).await? == 0 {
                         return Err(TlsError::Closed);
                     }
                 }
@@ -179,7 +179,7 @@ impl TlsStream {
     }
 
     /// Plain bytes have come that nobody has read, where the peer has closed its side and nobody reads.
-    pub fn has_unread(&self) -> bool {
+    pub fn has_unread(&self, cx: &Context<'_>) -> bool {
         let mut session = self.session.borrow_mut();
         loop {
             let came = if session.has_something() { session.turn(None) } else { Ok(Step::Idle) };
@@ -190,11 +190,18 @@ impl TlsStream {
                 return false;
             }
             let mut fresh = Buf::head();
-            if !self.io.recv_now(&mut fresh) || fresh.is_empty() {
-                return false;
+            match self.io.recv_now_or_later(&mut fresh, cx) {
+                None => return true,
+                Some(true) if !fresh.is_empty() => {}
+                Some(_) => return false,
             }
             session.came(fresh);
         }
+    }
+
+    /// See [`Stream::may_have_come`].
+    pub fn may_have_come(&self) -> bool {
+        self.io.may_have_come() || self.session.borrow().has_something()
     }
 
     /// Nothing is left to send, and no part of a record has come.
@@ -204,7 +211,12 @@ impl TlsStream {
     }
 
     /// As [`Stream::recv`]. `Ok(0)`: the peer has closed, with or without saying so by a `close_notify`; HTTP's own framing tells a truncation.
-    pub async fn recv(&self, buf: &mut Buf, deadline: Deadline) -> Result<usize, TlsError> {
+    pub fn recv(&self, buf: &mut Buf, deadline: Deadline) -> impl Future<Output = Result<usize, TlsError>> {
+        self.recv_lent(buf, deadline, Buf::waiting)
+    }
+
+    /// See [`Stream::recv_lent`].
+    pub async fn recv_lent(&self, buf: &mut Buf, deadline: Deadline, lend: fn() -> Buf) -> Result<usize, TlsError> {
         loop {
             let step = {
                 let mut session = self.session.borrow_mut();
@@ -218,7 +230,7 @@ impl TlsStream {
                 Step::Read(n) => return Ok(n),
                 Step::PeerClosed => return Ok(0),
                 Step::Blocked | Step::Idle => {
-                    if self.receive(deadline).await? == 0 {
+                    if self.receive(deadline, lend).await? == 0 {
                         return Ok(0);
                     }
                 }
@@ -227,13 +239,13 @@ impl TlsStream {
     }
 
     /// Reads ciphertext once. Whose record has come in part while far too much memory is used is broken off: there may be thousands of them.
-    async fn receive(&self, deadline: Deadline) -> Result<usize, TlsError> {
+    async fn receive(&self, deadline: Deadline, lend: fn() -> Buf) -> Result<usize, TlsError> {
         if budget::is_full() && self.session.borrow().has_something() {
             return Err(TlsError::NoMemory);
         }
         self.session.borrow_mut().give_back();
         let mut fresh = Buf::default();
-        let n = self.io.recv(&mut fresh, deadline).await.map_err(TlsError::Io)?;
+        let n = self.io.recv_lent(&mut fresh, deadline, lend).await.map_err(TlsError::Io)?;
         self.session.borrow_mut().came(fresh);
         Ok(n)
     }

@@ -1,5 +1,6 @@
 //! The answer on its way to the client.
 
+use std::cell::Cell;
 use std::ops::Range;
 
 use crate::buf::{Buf, HEAD_BYTES};
@@ -23,6 +24,18 @@ pub(crate) enum Encode {
     Chunked,
 }
 
+impl Encode {
+    /// The client is told the end of the body by the end of the connection.
+    pub fn needs_close(self, body: Body) -> bool {
+        self == Encode::Unchunked || (self == Encode::AsIs && body == Body::UntilClose)
+    }
+
+    /// The client reads chunks.
+    pub fn is_chunked(self, body: Body) -> bool {
+        self == Encode::Chunked || (self == Encode::AsIs && body.is_chunked())
+    }
+}
+
 /// An answer to move.
 pub(crate) struct Download<'a> {
     pub from: &'a Stream,
@@ -37,6 +50,8 @@ pub(crate) struct Download<'a> {
     pub request: Option<Deadline>,
     pub counters: &'a WorkerCounters,
     pub progress: Progress,
+    /// Told when the last bytes are on their way.
+    pub is_at_last: &'a Cell<bool>,
 }
 
 /// How far an answer has come; empty at the start.
@@ -56,6 +71,8 @@ struct Begun {
     direct: usize,
     /// Bytes of `buf` that are used up with it.
     consumed: usize,
+    /// Nothing follows it.
+    is_last: bool,
 }
 
 /// How an answer ended.
@@ -128,7 +145,7 @@ impl Download<'_> {
                 }
                 if self.encode == Encode::Chunked {
                     self.out.put(b"0\r\n\r\n");
-                    self.write(Begun { sent: 0, direct: 0, consumed: 0 }, seen).await?;
+                    self.write(Begun { sent: 0, direct: 0, consumed: 0, is_last: true }, seen).await?;
                 }
                 return Ok(Ended::WholeThenSpoilt);
             }
@@ -156,14 +173,15 @@ impl Download<'_> {
             self.out.put(&self.buf.filled()[..n]);
             direct = 0;
         }
-        Ok(Begun { sent: 0, direct, consumed: piece.consumed })
+        Ok(Begun { sent: 0, direct, consumed: piece.consumed, is_last: self.body.is_over() })
     }
 
     /// Sends `out`, then the piece's bytes in `buf`.
     async fn write(&mut self, begun: Begun, seen: &mut bool) -> Result<(), Fault> {
-        let Begun { sent, direct, consumed } = begun;
+        let Begun { sent, direct, consumed, is_last } = begun;
         if !self.out.is_empty() {
             *seen = true;
+            self.is_at_last.set(is_last && direct == 0);
             let rest = sent..self.out.len();
             let out = std::mem::take(&mut self.out);
             let mut out = self.send(out, rest).await?;
@@ -175,6 +193,7 @@ impl Download<'_> {
         }
         if direct > 0 {
             *seen = true;
+            self.is_at_last.set(is_last);
             let buf = std::mem::take(&mut self.buf);
             self.buf = self.send(buf, 0..direct).await?;
         }
@@ -226,7 +245,7 @@ fn broken_off() -> Fault {
 }
 
 /// A chunk's size line (RFC 9112 section 7.1), at most 16 digits.
-fn format_size(mut n: usize, line: &mut [u8; 18]) -> &[u8] {
+pub(crate) fn format_size(mut n: usize, line: &mut [u8; 18]) -> &[u8] {
     line[16..].copy_from_slice(b"\r\n");
     let mut at = 16;
     while n > 0 {

@@ -6,8 +6,8 @@
 mod download;
 mod upload;
 
-pub(crate) use download::{Download, Encode, Ended, Progress};
-pub(crate) use upload::{Alongside, Upload, UploadEnd, refused};
+pub(crate) use download::{Download, Encode, Ended, Progress, format_size};
+pub(crate) use upload::{Alongside, Upload, UploadEnd, Uploaded, refused};
 
 use std::cell::Cell;
 
@@ -19,7 +19,7 @@ use crate::io::{Deadline, IoError, Stream};
 
 /// Bytes moved before the other tasks of the worker have their turn: a tenth of a millisecond's work, so that a few transfers that never pause
 /// cost a small request beside them less than one.
-const BYTES_IN_A_ROW: usize = 256 * 1024;
+pub(crate) const BYTES_IN_A_ROW: usize = 256 * 1024;
 
 /// What a piece counts for at least: many small ones cost as much as a large one.
 const BYTES_COUNTED_MIN: usize = 16 * 1024;

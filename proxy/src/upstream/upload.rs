@@ -1,5 +1,6 @@
 //! The request on its way to the app.
 
+use std::cell::Cell;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::Poll;
@@ -8,12 +9,12 @@ use crate::buf::Buf;
 use crate::config::RoutePolicy;
 use crate::fault::{Fault, Kind};
 use crate::h1::{BadBody, Body, Keep};
-use crate::io::{Deadline, IoError, SentNow, Stream};
+use crate::io::{Deadline, IoError, Stream};
 use crate::leave::{Leave, Unused};
 use crate::telemetry::WorkerCounters;
 use crate::timeouts::Timer;
 use crate::transport::Transport;
-use crate::upstream::{BYTES_COUNTED_MIN, BYTES_IN_A_ROW, Started};
+use crate::upstream::{BYTES_COUNTED_MIN, BYTES_IN_A_ROW};
 
 /// A request to send: what is in memory, and where the rest comes from.
 pub(crate) struct Upload<'a> {
@@ -54,36 +55,18 @@ pub(crate) enum UploadEnd {
 }
 
 impl Upload<'_> {
-    /// Sends what is in memory, as far as the kernel takes it at once: most requests are done then.
-    pub fn start(mut self) -> Started<Uploaded, Self> {
-        match self.to.send_now(self.out.filled()) {
-            SentNow::Whole => self.sent = self.out.len() as u64,
-            SentNow::Part(sent) => self.sent = sent as u64,
-        }
-        if self.sent == self.out.len() as u64 && self.body.is_over() {
-            return Started::Done(self.ended(UploadEnd::Whole));
-        }
-        Started::Underway(self)
-    }
-
     pub async fn run(mut self) -> Uploaded {
         let end = self.send_all().await;
-        self.ended(end)
-    }
-
-    fn ended(self, end: UploadEnd) -> Uploaded {
         Uploaded { out: self.out, incoming: self.incoming, sent: self.sent, end }
     }
 
     async fn send_all(&mut self) -> UploadEnd {
-        let rest = self.sent as usize..self.out.len();
         let out = std::mem::take(&mut self.out);
-        let (n, outcome, out) = self.to.send(out, rest, self.write_deadline()).await;
+        let all = 0..out.len();
+        let (n, outcome, out) = self.to.send(out, all, self.write_deadline()).await;
         self.sent += n as u64;
-        if outcome.is_err() || self.body.is_over() {
-            self.out = out;
-        }
         if let Err(error) = outcome {
+            self.out = out;
             return stopped(error);
         }
         let mut in_a_row = 0;
@@ -198,7 +181,16 @@ impl<'p, F: Future<Output = Uploaded>, S: Fn()> Alongside<'p, F, S> {
     }
 
     /// Waits for `other` while the upload goes on; gives up on it when the upload fails by the client's doing, or the client leaves.
-    pub async fn with<T>(&mut self, mut other: Pin<&mut impl Future<Output = T>>) -> Result<T, Fault> {
+    pub async fn with<T>(&mut self, other: Pin<&mut impl Future<Output = T>>) -> Result<T, Fault> {
+        self.with_answer(other, &Cell::new(false)).await
+    }
+
+    /// As [`Alongside::with`]; `is_at_last`: the last bytes of the answer are on their way.
+    pub async fn with_answer<T>(
+        &mut self,
+        mut other: Pin<&mut impl Future<Output = T>>,
+        is_at_last: &Cell<bool>,
+    ) -> Result<T, Fault> {
         std::future::poll_fn(|cx| {
             if self.done.is_none()
                 && let Some(rest) = self.rest.as_mut().as_pin_mut()
@@ -214,6 +206,7 @@ impl<'p, F: Future<Output = Uploaded>, S: Fn()> Alongside<'p, F, S> {
                 return Poll::Ready(Ok(done));
             }
             let unused = match &self.done {
+                _ if is_at_last.get() => Unused::Whatever,
                 None => Unused::Body,
                 Some(uploaded) if uploaded.incoming.is_empty() => Unused::Nothing,
                 Some(_) => Unused::NextRequest,

@@ -5,7 +5,8 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use super::*;
-use crate::admin::{Waits, serve, testing};
+use crate::admin::{Waits, serve};
+use crate::report::testing;
 
 /// Serves this proxy on a thread of its own for as long as the test asks.
 struct Served {

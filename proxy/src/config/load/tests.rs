@@ -4,7 +4,7 @@
 
 use std::io::Write;
 
-use slipstream_schema::{Level, StaticFile};
+use slipstream_schema::{CoalescingMode, Level, StaticFile};
 
 use super::*;
 
@@ -57,6 +57,37 @@ fn a_flag_wins_over_the_file_field_by_field() {
     }
     assert_eq!(said(&loaded, "listeners[0].tls.mode"), ("required".into(), Level::BuiltIn));
     assert_eq!(said(&loaded, "listeners[0].tls.certificates[0].cert"), ("C".into(), Level::File));
+}
+
+#[test]
+fn the_mode_of_coalescing_is_taken_from_the_flag_and_the_rest_from_the_file() {
+    let given = file(
+        "policy:\n  coalescing: {mode: cacheable, ignoreHeaders: [X-A], joinWindow: 1s}\n  routes:\n  \
+         - match: {path: /a}\n    coalescing: {mode: identical}\n",
+    );
+    let of_file = load(&flags(Some(&given))).unwrap();
+    assert_eq!(said(&of_file, "policy.coalescing.mode"), ("cacheable".into(), Level::File));
+    let loaded = load(&Flags { coalesce: Some(CoalescingMode::Off), ..flags(Some(&given)) }).unwrap();
+    assert_eq!(loaded.warnings, Vec::<String>::new());
+    let dump = loaded.dump();
+    for (field, value, origin) in [
+        ("mode", "off", "flag"),
+        ("credentials", "off", "builtin"),
+        ("ignoreHeaders[0]", "x-a", "file"),
+        ("joinWindow", "1s", "file"),
+        ("maxWait", "none", "builtin"),
+        ("readAfterWrite", "upstream", "builtin"),
+        ("statusHeader", "followers", "builtin"),
+        ("compareClientAddress", "false", "builtin"),
+    ] {
+        let path = format!("policy.coalescing.{field}");
+        assert_eq!((said(&loaded, &path).0.as_str(), dump["origins"][&path].as_str()), (value, Some(origin)), "{path}");
+    }
+    assert_eq!(said(&loaded, "policy.routes[0].coalescing.mode"), ("identical".into(), Level::File));
+    assert!(
+        dump["effective"]["policy"]["coalescing"].get("onError").is_none(),
+        "it depends on the mode, nobody said it"
+    );
 }
 
 #[test]

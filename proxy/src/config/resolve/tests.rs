@@ -5,7 +5,10 @@
 use std::time::Duration;
 
 use super::*;
-use crate::config::{Concurrency, ConcurrencyMode, DrainSettings, Flags, Forwarded, LongLived, Match, load};
+use crate::config::{
+    Coalescing, CoalescingMode, Concurrency, ConcurrencyMode, Credentials, DrainSettings, Flags, Forwarded, LongLived,
+    Match, OnError, ReadAfterWrite, StatusHeader, load,
+};
 
 fn plain() -> Flags {
     Flags {
@@ -173,6 +176,18 @@ fn the_built_in_snapshot_is_the_table_of_the_conventions() {
     let concurrency =
         Concurrency { limit: None, queue_depth: 256, mode: ConcurrencyMode::Enforce, long_lived: LongLived::Release };
     assert_eq!(policy.concurrency, concurrency);
+    let coalescing = Coalescing {
+        mode: CoalescingMode::Identical,
+        credentials: Credentials::Off,
+        ignore: Arc::new([]),
+        join_window: Duration::from_millis(500),
+        max_wait: None,
+        read_after_write: ReadAfterWrite::Upstream,
+        on_error: OnError::Share,
+        status_header: StatusHeader::Followers,
+        compare_client_address: false,
+    };
+    assert_eq!((policy.number, policy.coalescing), (0, coalescing));
     assert_eq!(built_in_snapshot().dump["origins"]["policy.timeouts.connect"], "builtin");
 }
 
@@ -184,6 +199,120 @@ fn concurrency_is_the_same_for_every_route() {
     let concurrency =
         Concurrency { limit: Some(5), queue_depth: 0, mode: ConcurrencyMode::Observe, long_lived: LongLived::Hold };
     assert_eq!((snapshot.policy.concurrency, snapshot.routes[0].policy.concurrency), (concurrency, concurrency));
+}
+
+#[test]
+fn every_setting_of_coalescing_reaches_the_snapshot() {
+    let snapshot = with_policy(
+        "policy:\n  coalescing:\n    mode: observe\n    credentials: identical\n    ignoreHeaders: [X-Request-Start, x-forwarded-for]\n    \
+         joinWindow: 750ms\n    maxWait: 3s\n    readAfterWrite: path\n    onError: release\n    statusHeader: all\n    compareClientAddress: true\n",
+    );
+    let coalescing = Coalescing {
+        mode: CoalescingMode::Observe,
+        credentials: Credentials::Identical,
+        ignore: Arc::new(["x-request-start".into(), "x-forwarded-for".into()]),
+        join_window: Duration::from_millis(750),
+        max_wait: Some(Duration::from_secs(3)),
+        read_after_write: ReadAfterWrite::Path,
+        on_error: OnError::Release,
+        status_header: StatusHeader::All,
+        compare_client_address: true,
+    };
+    assert_eq!(snapshot.policy.coalescing, coalescing);
+    let words = with_policy("policy: {coalescing: {readAfterWrite: off, statusHeader: off}}").policy.coalescing;
+    assert_eq!((words.read_after_write, words.status_header), (ReadAfterWrite::Off, StatusHeader::Off));
+}
+
+#[test]
+fn what_depends_on_the_mode_suits_the_mode() {
+    let (short, long) = (Duration::from_millis(500), Duration::from_secs(2));
+    for (mode, join_window, on_error) in [
+        ("identical", short, OnError::Share),
+        ("observe", short, OnError::Share),
+        ("off", short, OnError::Share),
+        ("cacheable", long, OnError::Release),
+    ] {
+        let of = |text: &str| {
+            let Coalescing { join_window, on_error, .. } = with_policy(text).policy.coalescing;
+            (join_window, on_error)
+        };
+        let second = Duration::from_secs(1);
+        assert_eq!(of(&format!("policy: {{coalescing: {{mode: {mode}}}}}")), (join_window, on_error), "{mode}");
+        let said = of(&format!("policy: {{coalescing: {{mode: {mode}, joinWindow: 1s, onError: share}}}}"));
+        assert_eq!(said, (second, OnError::Share), "{mode}");
+        let said = of(&format!("policy: {{coalescing: {{mode: {mode}, joinWindow: 1s, onError: release}}}}"));
+        assert_eq!(said, (second, OnError::Release), "{mode}");
+    }
+}
+
+#[test]
+fn a_route_that_says_another_mode_gets_what_suits_it_unless_somebody_says_otherwise() {
+    let routes = "  routes:\n  - match: {path: /a}\n    coalescing: {mode: cacheable}\n  \
+         - match: {path: /b}\n    coalescing: {mode: cacheable, joinWindow: 3s}\n  \
+         - match: {path: /c}\n    coalescing: {mode: identical}\n  \
+         - match: {path: /d}\n    timeouts: {request: 1s}\n";
+    let of = |policy: &str| {
+        let snapshot = with_policy(&format!("policy:\n{policy}{routes}"));
+        let policies = std::iter::once(&snapshot.policy).chain(snapshot.routes.iter().map(|route| &route.policy));
+        policies
+            .map(|policy| {
+                (policy.coalescing.mode, policy.coalescing.join_window.as_millis(), policy.coalescing.on_error)
+            })
+            .collect::<Vec<_>>()
+    };
+    use CoalescingMode::{Cacheable, Identical};
+    use OnError::{Release, Share};
+    let identical = (Identical, 500, Share);
+    let cacheable = (Cacheable, 2000, Release);
+    assert_eq!(of(""), [identical, cacheable, (Cacheable, 3000, Release), identical, identical]);
+    assert_eq!(
+        of("  coalescing: {mode: cacheable}\n"),
+        [cacheable, cacheable, (Cacheable, 3000, Release), identical, cacheable]
+    );
+    assert_eq!(
+        of("  coalescing: {joinWindow: 1s, onError: share}\n"),
+        [
+            (Identical, 1000, Share),
+            (Cacheable, 1000, Share),
+            (Cacheable, 3000, Share),
+            (Identical, 1000, Share),
+            (Identical, 1000, Share)
+        ],
+        "what somebody said holds in every mode"
+    );
+}
+
+#[test]
+fn a_list_of_ignored_fields_and_a_wait_are_replaced_by_the_route_and_none_takes_them_away() {
+    let snapshot = with_policy(
+        "policy:\n  coalescing: {ignoreHeaders: [x-a, x-b], maxWait: 3s}\n  routes:\n  \
+         - match: {path: /a}\n    coalescing: {ignoreHeaders: [X-C], maxWait: 4s}\n  \
+         - match: {path: /b}\n    coalescing: {ignoreHeaders: [], maxWait: none}\n  \
+         - match: {path: /c}\n    coalescing: {credentials: identical}\n",
+    );
+    let of = |policy: &crate::config::RoutePolicy| {
+        let ignored = policy.coalescing.ignore.iter().map(|name| name.to_string()).collect::<Vec<_>>().join(" ");
+        (policy.number, ignored, policy.coalescing.max_wait.map(|wait| wait.as_secs()))
+    };
+    let all: Vec<_> = snapshot.routes.iter().map(|route| of(&route.policy)).collect();
+    assert_eq!(of(&snapshot.policy), (0, "x-a x-b".to_owned(), Some(3)));
+    assert_eq!(all, [(1, "x-c".to_owned(), Some(4)), (2, String::new(), None), (3, "x-a x-b".to_owned(), Some(3))]);
+}
+
+#[test]
+fn a_flag_sets_the_mode_and_a_route_keeps_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("proxy.yaml");
+    std::fs::write(&path, "policy: {coalescing: {mode: off}, routes: [{match: {path: /a}, coalescing: {mode: observe}}, {match: {path: /b}}]}")
+        .unwrap();
+    let flags = Flags { config: Some(path), coalesce: Some("cacheable".parse().unwrap()), ..Flags::default() };
+    let snapshot = load(&flags).unwrap().snapshot();
+    let of = |coalescing: &Coalescing| (coalescing.mode, coalescing.join_window.as_millis());
+    assert_eq!(of(&snapshot.policy.coalescing), (CoalescingMode::Cacheable, 2000));
+    assert_eq!(of(&snapshot.routes[0].policy.coalescing), (CoalescingMode::Observe, 500));
+    assert_eq!(of(&snapshot.routes[1].policy.coalescing), (CoalescingMode::Cacheable, 2000));
+    assert_eq!(snapshot.dump["origins"]["policy.coalescing.mode"], "flag");
+    assert_eq!(snapshot.dump["origins"]["policy.routes[0].coalescing.mode"], "file");
 }
 
 #[test]

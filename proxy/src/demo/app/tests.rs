@@ -36,6 +36,15 @@ fn every_page_answers_on_one_connection() {
 }
 
 #[test]
+fn slow_page_says_how_often_it_was_asked() {
+    let (app, mut client) = app();
+    for (target, asked) in [("/hello", 0), ("/slow?ms=0", 1), ("/slow?ms=1", 2), ("/headers", 2)] {
+        get(&mut client, target);
+        assert_eq!(app.slow_asked(), asked, "{target}");
+    }
+}
+
+#[test]
 fn echo_gives_the_body_back() {
     let (_app, mut client) = app();
     let answer = client.send(&Request { method: "POST", target: "/echo", body: &[7; 100_000] }).unwrap();

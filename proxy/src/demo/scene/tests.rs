@@ -5,8 +5,16 @@ use crate::config::built_in_snapshot;
 
 fn played(seconds: Option<u64>, started: impl FnOnce(&Running) -> io::Result<()>) -> String {
     let snapshot = Arc::new(built_in_snapshot());
-    let memory = crate::config::Memory { budget_bytes: 256 << 20, stat: None };
-    let options = Options { seconds, workers: 1, io_driver: IoDriver::Epoll, snapshot, memory };
+    let memory = crate::config::Memory { budget_bytes: 256 << 20, limit_bytes: None, stat: None };
+    let options = Options {
+        seconds,
+        herd: None,
+        workers: 1,
+        io_driver: IoDriver::Epoll,
+        snapshot,
+        memory,
+        telemetry: Default::default(),
+    };
     let mut out = Vec::new();
     play(&options, &mut out, false, started).unwrap();
     String::from_utf8(out).unwrap()

@@ -20,6 +20,12 @@ impl Asks {
     /// The head that the app is sent for this one.
     #[track_caller]
     fn head(&self, text: &str) -> String {
+        self.traced(text, NameSet::default(), "").0
+    }
+
+    /// The same with lines of ours in the place of others, and where they are.
+    #[track_caller]
+    fn traced(&self, text: &str, replaced: NameSet, added: &str) -> (String, usize) {
         let mut fields = Fields::default();
         let parsed = parse_request(text.as_bytes(), WIDE, &mut fields).unwrap().expect("whole");
         let mut out = Buf::head();
@@ -30,10 +36,25 @@ impl Asks {
             sender: &self.sender,
             forwarded: self.forwarded,
             upstream_authority: "app.example:3000",
+            replaced,
+            added: added.as_bytes(),
         };
-        ask_head(&mut out, ask);
-        String::from_utf8(out.filled().to_vec()).unwrap()
+        let at = ask_head(&mut out, ask);
+        (String::from_utf8(out.filled().to_vec()).unwrap(), at)
     }
+}
+
+#[test]
+fn lines_of_ours_stand_in_the_place_of_those_that_came() {
+    let asks = Asks::from("192.0.2.1", false, Forwarded::Off);
+    let came =
+        head("GET / HTTP/1.1", &["Host: a", "traceparent: theirs", "tracestate: s=1", "X: y", "traceparent: again"]);
+    let replaced = NameSet::of(&[Name::Traceparent]);
+    let (sent, at) = asks.traced(&came, replaced, "traceparent: ours\r\n");
+    assert_eq!(sent, head("GET / HTTP/1.1", &["Host: a", "tracestate: s=1", "X: y", "traceparent: ours"]));
+    assert!(sent[at..].starts_with("traceparent: ours"));
+    let (sent, at) = asks.traced(&head("GET / HTTP/1.1", &["Host: a"]), replaced, "traceparent: ours\r\n");
+    assert!(sent[at..].starts_with("traceparent: ours"), "{sent}");
 }
 
 /// What the app is sent where nothing is added: the rules of what goes on, alone.
@@ -48,7 +69,8 @@ fn answers(start: &str, lines: &[&str], method: Method, persist: Persist, chunke
     let mut fields = Fields::default();
     let parsed = parse_response(text.as_bytes(), method, WIDE, &mut fields).unwrap().expect("whole");
     let mut out = Buf::head();
-    answer_head(&mut out, text.as_bytes(), &parsed, &fields, persist, chunked, DATE);
+    let answer = AnswerHead { chunked, ..AnswerHead::new(text.as_bytes(), &parsed, &fields, persist, DATE) };
+    answer_head(&mut out, &answer);
     String::from_utf8(out.filled().to_vec()).unwrap()
 }
 

@@ -3,8 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
-use crate::admin::testing;
+use crate::admin::text;
 use crate::limits::{Permits, Taken};
+use crate::report::testing;
+
+fn render(proxy: &Proxy) -> String {
+    text::render(&families(proxy))
+}
 
 /// A reader of the text format that is as strict as a linter: HELP, then TYPE, then the series of that one metric.
 fn read(text: &str) -> BTreeMap<String, f64> {
@@ -14,14 +19,16 @@ fn read(text: &str) -> BTreeMap<String, f64> {
         if let Some(help) = line.strip_prefix("# HELP ") {
             let (name, help) = help.split_once(' ').unwrap();
             let kind = lines.next().unwrap().strip_prefix(&format!("# TYPE {name} ")).unwrap();
-            assert!(matches!(kind, "counter" | "gauge") && help.ends_with('.'), "{line}");
+            assert!(matches!(kind, "counter" | "gauge" | "histogram") && help.ends_with('.'), "{line}");
             assert_eq!(name.ends_with("_total"), kind == "counter", "{name}");
-            assert!(name.starts_with("slipstream_") || name.starts_with("process_"), "{name}");
+            assert!(["slipstream_", "process_", "http_"].iter().any(|ours| name.starts_with(ours)), "{name}");
             assert!(seen.insert(name.to_owned()), "{name} twice");
             current = name.to_owned();
         } else {
             let (key, value) = line.rsplit_once(' ').unwrap();
-            assert_eq!(key.split('{').next(), Some(&*current), "{line}");
+            let name = key.split('{').next().unwrap();
+            let parts = ["", "_bucket", "_sum", "_count"].map(|part| format!("{current}{part}"));
+            assert!(parts.iter().any(|part| part == name), "{line}");
             assert!(series.insert(key.to_owned(), value.parse().unwrap()).is_none(), "{key} twice");
         }
     }
@@ -30,8 +37,11 @@ fn read(text: &str) -> BTreeMap<String, f64> {
 
 #[test]
 fn exposition_is_well_formed_and_bounded() {
-    let series = read(&render(&testing::proxy(4)));
-    assert!(series.len() <= 150, "{} series when idle", series.len());
+    // Of many workers not all are shown.
+    for workers in [1, 16] {
+        let series = read(&render(&testing::proxy(workers)));
+        assert!(series.len() <= 150, "{} series when idle, with {workers} workers", series.len());
+    }
 }
 
 #[test]
@@ -49,6 +59,13 @@ fn names_that_others_rely_on_are_there() {
         "slipstream_timeouts_total{timeout=\"queue\"}",
         "slipstream_permits_in_use",
         "slipstream_permits_waiting",
+        "slipstream_coalesce_requests_total{role=\"follower\",outcome=\"shared\"}",
+        "slipstream_coalesce_flights",
+        "slipstream_coalesce_followers",
+        "slipstream_coalesce_retained_bytes",
+        "slipstream_coalesce_pass_entries",
+        "slipstream_coalesce_wait_seconds_bucket{le=\"+Inf\"}",
+        "slipstream_coalesce_flight_followers_count",
         "slipstream_shed_total{reason=\"limit\"}",
         "slipstream_shed_total{reason=\"queue\"}",
         "slipstream_shed_total{reason=\"memory\"}",
@@ -62,6 +79,12 @@ fn names_that_others_rely_on_are_there() {
         "slipstream_phase{phase=\"running\"}",
         "slipstream_connections_closed_by_drain_total{how=\"idle\"}",
         "slipstream_requests_broken_off_total",
+        "slipstream_memory_limit_bytes",
+        "slipstream_export_items_total{signal=\"traces\",outcome=\"sent\"}",
+        "slipstream_export_items_total{signal=\"logs\",outcome=\"queue_full\"}",
+        "slipstream_export_retries_total{signal=\"metrics\"}",
+        "slipstream_access_log_lines_total{outcome=\"dropped\"}",
+        "http_client_open_connections{http_connection_state=\"idle\",server_address=\"app.test\",server_port=\"3000\"}",
         "process_resident_memory_bytes",
         "process_cpu_seconds_total",
         "process_open_fds",
@@ -96,8 +119,8 @@ fn numbers_are_summed_over_the_workers() {
 fn permits_are_shown_as_they_are_now() {
     let mut proxy = testing::proxy(1);
     assert_eq!(read(&render(&proxy))["slipstream_permits_limit"], f64::INFINITY);
-    proxy.permits = std::sync::Arc::new(Permits::new(Some(2)));
-    let permits = proxy.permits.clone();
+    proxy.permits = Permits::forever(Some(2));
+    let permits = proxy.permits;
     let taken: Vec<Taken<'_>> = (0..3).map(|_| permits.take(1)).collect();
     proxy.counters[0].shed[Shed::Queue as usize].add(3);
     proxy.counters[0].would_shed[Shed::Limit as usize].add(4);
@@ -144,4 +167,39 @@ fn certificate_of_two_listeners_is_one_series() {
     assert!(key.ends_with("a \\\"b\\\".crt\"}"), "{key}");
     assert!(*value > 1.8e9, "{value}");
     assert!(expiries.next().is_none());
+}
+
+#[test]
+fn exports_are_shown_by_signal_and_outcome() {
+    use crate::telemetry::exports::{Line, Outcome, Signal};
+    let proxy = testing::proxy(1);
+    proxy.exports.add_items(Signal::Traces, Outcome::QueueFull, 5);
+    proxy.exports.add_items(Signal::Logs, Outcome::Rejected, 2);
+    proxy.exports.add_retry(Signal::Metrics);
+    proxy.exports.add_lines(Line::Dropped, 7);
+    proxy.counters[0].spans_dropped.add(2);
+    proxy.counters[0].lines_dropped.add(1);
+    let series = read(&render(&proxy));
+    assert_eq!(series["slipstream_export_items_total{signal=\"traces\",outcome=\"queue_full\"}"], 7.0);
+    assert_eq!(series["slipstream_export_items_total{signal=\"logs\",outcome=\"rejected\"}"], 2.0);
+    assert_eq!(series["slipstream_export_retries_total{signal=\"metrics\"}"], 1.0);
+    assert_eq!(series["slipstream_access_log_lines_total{outcome=\"dropped\"}"], 8.0);
+}
+
+#[test]
+fn of_many_workers_those_that_stalled_longest_are_shown() {
+    let proxy = testing::proxy(12);
+    proxy.counters[11].stall.note(Tick::now().0, std::time::Duration::from_millis(30));
+    let series = read(&render(&proxy));
+    let stalls: Vec<_> = series.iter().filter(|(key, _)| key.starts_with("slipstream_worker_stall_seconds")).collect();
+    assert_eq!(stalls.len(), WORKERS_SHOWN_MAX);
+    assert_eq!(series["slipstream_worker_stall_seconds{worker=\"11\"}"], 0.03);
+}
+
+#[test]
+fn limit_of_memory_is_shown_where_there_is_one() {
+    let mut proxy = testing::proxy(1);
+    assert_eq!(read(&render(&proxy))["slipstream_memory_limit_bytes"], f64::INFINITY);
+    proxy.memory_limit_bytes = Some(64 << 20);
+    assert_eq!(read(&render(&proxy))["slipstream_memory_limit_bytes"], 67_108_864.0);
 }

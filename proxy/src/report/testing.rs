@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
-use super::Proxy;
+use super::{Proxy, Upstream};
 use crate::budget::Budget;
 use crate::config::{
     Concurrency, ConcurrencyMode, Forwarded, HalfClose, Limits, LongLived, RoutePolicy, Snapshot, Timeouts,
@@ -35,11 +35,15 @@ pub(crate) fn snapshot() -> Snapshot {
         generation: 7,
         routes: Vec::new(),
         policy: RoutePolicy {
+            number: 0,
+            pattern: None,
             timeouts,
             limits,
             concurrency,
+            coalescing: crate::config::built_in_snapshot().policy.coalescing,
             forwarded: Forwarded::Append,
             half_close: HalfClose::Leave,
+            telemetry: crate::config::Telemetry { trace_share: None, access_log: false },
         },
         dump: serde_json::json!({"timeouts": {"connect": {"value": "1s", "from": "default"}}}),
     }
@@ -48,11 +52,14 @@ pub(crate) fn snapshot() -> Snapshot {
 pub(crate) fn proxy(workers: usize) -> Proxy {
     Proxy {
         counters: (0..workers).map(|_| Arc::default()).collect(),
-        permits: Arc::new(Permits::new(None)),
+        exports: Arc::default(),
+        upstreams: vec![Upstream { address: "app.test".to_owned(), port: 3000 }],
+        permits: Permits::forever(None),
         snapshot: Arc::new(ArcSwap::from_pointee(snapshot())),
         driver: Driver { name: "epoll", reason: "asked \"for\"".to_owned() },
         certificates: Vec::new(),
         budget: Budget::new(1 << 20, 1),
+        memory_limit_bytes: None,
         reloads: Arc::default(),
         ready: Arc::default(),
         stop: Arc::default(),

@@ -1,0 +1,37 @@
+//! What became of what is exported, and of the access log.
+
+use super::{Families, Kind};
+use crate::telemetry::exports::{ExportCounters, Line, Outcome, Signal};
+
+/// What found the ring of its worker full, over all workers.
+pub(super) struct Rings {
+    pub spans_dropped: u64,
+    pub lines_dropped: u64,
+}
+
+pub(super) fn exports(families: &mut Families, counters: &ExportCounters, rings: &Rings) {
+    let help = "Spans, metrics and log records for a collector, by what became of them.";
+    let items = families.family("slipstream_export_items_total", Kind::Counter, "{item}", help);
+    for (signal, outcomes) in Signal::LABELS.into_iter().zip(counters.items()) {
+        for (outcome, mut count) in Outcome::LABELS.into_iter().zip(outcomes) {
+            // The first queue is the ring of each worker.
+            if signal == Signal::Traces.label() && outcome == Outcome::LABELS[Outcome::QueueFull as usize] {
+                count += rings.spans_dropped;
+            }
+            items.series([("signal", signal), ("outcome", outcome)], count);
+        }
+    }
+    let help = "Requests to a collector that were sent once more.";
+    let retries = families.family("slipstream_export_retries_total", Kind::Counter, "{request}", help);
+    for (signal, count) in Signal::LABELS.into_iter().zip(counters.retries()) {
+        retries.series([("signal", signal)], count);
+    }
+    let help = "Lines of the access log, by what became of them.";
+    let lines = families.family("slipstream_access_log_lines_total", Kind::Counter, "{line}", help);
+    for (outcome, mut count) in Line::LABELS.into_iter().zip(counters.lines()) {
+        if outcome == Line::LABELS[Line::Dropped as usize] {
+            count += rings.lines_dropped;
+        }
+        lines.series([("outcome", outcome)], count);
+    }
+}
