@@ -10,11 +10,15 @@ pub fn proxy_binary() -> PathBuf {
     BINARY.get_or_init(|| std::env::var_os("SLIPSTREAM_PROXY_BIN").map_or_else(build, PathBuf::from)).clone()
 }
 
-/// Builds beside this test's own executable: `TARGET/PROFILE/deps/NAME-HASH` gives `TARGET/PROFILE/slipstream-proxy`.
-fn build() -> PathBuf {
+/// Where cargo puts what this test is built with: `TARGET/PROFILE`, for the test's own executable is `TARGET/PROFILE/deps/NAME-HASH`.
+pub(crate) fn profile_directory() -> PathBuf {
     let executable = std::env::current_exe().unwrap();
-    let directory =
-        executable.parent().and_then(|deps| deps.parent()).expect("cargo puts tests into TARGET/PROFILE/deps");
+    executable.parent().and_then(|deps| deps.parent()).expect("cargo puts tests into TARGET/PROFILE/deps").to_owned()
+}
+
+/// Builds beside this test's own executable: `TARGET/PROFILE/slipstream-proxy`.
+fn build() -> PathBuf {
+    let directory = profile_directory();
     let profile = match directory.file_name().and_then(|name| name.to_str()).unwrap() {
         "debug" => "dev",
         other => other,

@@ -37,7 +37,10 @@ impl Inside {
     pub fn wait_for_peak(&self, wanted: usize) {
         let count = self.0.0.lock().unwrap();
         let (count, late) = self.0.1.wait_timeout_while(count, DEADLINE, |count| count.peak < wanted).unwrap();
-        assert!(!late.timed_out(), "waited {DEADLINE:?} in vain: {wanted} inside at once, only {} were", count.peak);
+        let peak = count.peak;
+        // Whoever leaves while this panics needs the lock.
+        drop(count);
+        assert!(!late.timed_out(), "waited {DEADLINE:?} in vain: {wanted} inside at once, only {peak} were");
     }
 }
 

@@ -22,6 +22,7 @@ mod inside;
 pub mod message;
 mod metrics;
 mod nursery;
+pub mod otel;
 mod proxy;
 pub mod real;
 mod rest;

@@ -1,5 +1,7 @@
 //! What `/metrics` says, in the text format of Prometheus.
 
+use std::fmt;
+
 /// One scrape.
 #[derive(Debug, Clone)]
 pub struct Metrics(Vec<Series>);
@@ -41,6 +43,13 @@ impl Metrics {
 
     pub fn has(&self, name: &str) -> bool {
         self.0.iter().any(|series| series.name == name)
+    }
+
+    /// What has been counted at all, but histograms: what a person looks at where a case waited in vain.
+    pub fn counted(&self) -> impl fmt::Display {
+        let counted = self.0.iter().filter(|series| series.value != 0.0 && !series.name.ends_with("_bucket"));
+        let lines = counted.map(|Series { name, labels, value }| format!("  {name}{{{labels}}} {value}\n"));
+        lines.collect::<String>()
     }
 
     fn names(&self) -> Vec<&str> {

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
@@ -72,6 +73,11 @@ impl Proxy {
         self
     }
 
+    /// Without coalescing: the app gets each request, also where a client can only send equal ones, as `ab` does.
+    pub fn each_goes_up(self) -> Proxy {
+        self.flags(&["--coalesce", "off"])
+    }
+
     /// The text of a `--config` file.
     pub fn config(mut self, yaml: &str) -> Proxy {
         self.config = Some(yaml.into());
@@ -108,7 +114,10 @@ impl Proxy {
         let lines = running.lines(stdout);
         loop {
             match lines.recv_timeout(DEADLINE) {
-                Ok(line) if line == "ready" => return running,
+                Ok(line) if line == "ready" => {
+                    running.lines = Some(lines);
+                    return running;
+                }
                 Ok(line) => running.addresses.push(line),
                 Err(_) => panic!("the proxy did not say that it is ready"),
             }
@@ -167,6 +176,7 @@ impl Proxy {
             stderr,
             reader: Some(reader),
             exited: false,
+            lines: None,
             _config: directory,
             cgroup,
         };
@@ -188,6 +198,8 @@ pub struct Running {
     stderr: Arc<Mutex<String>>,
     reader: Option<std::thread::JoinHandle<()>>,
     exited: bool,
+    /// What it writes to stdout once it is ready.
+    lines: Option<Receiver<String>>,
     _config: Option<TempDir>,
     cgroup: Option<Cgroup>,
 }
@@ -245,7 +257,28 @@ impl Running {
 
     /// Scrapes until `holds`.
     pub fn metrics_until(&self, what: &str, mut holds: impl FnMut(&Metrics) -> bool) -> Metrics {
-        eventually(what, || Some(self.metrics()).filter(|metrics| holds(metrics)))
+        let until = Instant::now() + DEADLINE;
+        loop {
+            let metrics = self.metrics();
+            if holds(&metrics) {
+                return metrics;
+            }
+            assert!(Instant::now() < until, "waited {DEADLINE:?} in vain: {what}; there is\n{}", metrics.counted());
+            std::thread::park_timeout(Duration::from_millis(2));
+        }
+    }
+
+    /// What `of` comes to once it changes no more: a number goes down a moment after the answer that a client has read already.
+    pub fn settled(&self, of: impl Fn(&Metrics) -> u64) -> u64 {
+        const SAME_MIN: usize = 8;
+        let (mut value, mut same) = (of(&self.metrics()), 1);
+        while same < SAME_MIN {
+            std::thread::park_timeout(Duration::from_millis(2));
+            let now = of(&self.metrics());
+            same = if now == value { same + 1 } else { 1 };
+            value = now;
+        }
+        value
     }
 
     /// Where it is, if it was started by [`Proxy::in_memory_cgroup`].
@@ -275,6 +308,18 @@ impl Running {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
         line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+    }
+
+    /// Waits for the next line of stdout with `needle` in it.
+    pub fn line_of_stdout(&self, needle: &str) -> String {
+        let lines = self.lines.as_ref().expect("it has been started");
+        loop {
+            match lines.recv_timeout(DEADLINE) {
+                Ok(line) if line.contains(needle) => return line,
+                Ok(_) => {}
+                Err(_) => panic!("waited {DEADLINE:?} in vain for {needle} on stdout"),
+            }
+        }
     }
 
     pub fn stderr(&self) -> String {

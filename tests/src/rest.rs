@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use crate::{DEADLINE, Metrics, Running};
 
-/// Waits until nothing of `proxy` is in use: no request, no permit and nobody waiting for one, no connection to the app but idle ones, and
-/// `clients` connections of clients. Panics at the deadline with what is left.
+/// Waits until nothing of `proxy` is in use: no request, no permit and nobody waiting for one, no flight and nothing kept of one, no
+/// connection to the app but idle ones, and `clients` connections of clients. Panics at the deadline with what is left.
 pub fn nothing_is_left(proxy: &Running, clients: u64) -> Metrics {
     let until = Instant::now() + DEADLINE;
     loop {
@@ -28,6 +28,9 @@ fn left(metrics: &Metrics, clients: u64) -> Vec<String> {
         ("slipstream_requests_active", 0),
         ("slipstream_permits_in_use", 0),
         ("slipstream_permits_waiting", 0),
+        ("slipstream_coalesce_flights", 0),
+        ("slipstream_coalesce_followers", 0),
+        ("slipstream_coalesce_retained_bytes", 0),
         ("slipstream_upstream_connections_open", metrics.sum("slipstream_upstream_connections_idle")),
         ("slipstream_downstream_connections_open", clients),
     ];
