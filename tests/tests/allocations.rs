@@ -113,13 +113,15 @@ fn start(driver: Driver, app: &App, tls: Option<(PathBuf, PathBuf)>, limit: Opti
         admin: None,
         drain: DrainSettings { delay: Duration::ZERO, grace: Duration::from_secs(10) },
         name: "slipstream".to_owned(),
-        memory: Memory { budget_bytes: 256 << 20, stat: None },
+        memory: Memory { budget_bytes: 256 << 20, limit_bytes: None, stat: None },
+        telemetry: Default::default(),
         snapshot: snapshot.into(),
     };
     slipstream_proxy::start(settings).expect("the proxy starts")
 }
 
-/// Allocations of [`COUNTED`] requests after [`WARM_UP`] ones, on one connection.
+/// Allocations of [`COUNTED`] requests after [`WARM_UP`] ones, on one connection: the fewest of three rounds. A pool grows by one where a buffer
+/// happens to come back from the kernel a turn later than ever before.
 fn allocations(client: &mut Client, request: &str) -> u64 {
     let mut ask = |times: usize| {
         for _ in 0..times {
@@ -128,9 +130,12 @@ fn allocations(client: &mut Client, request: &str) -> u64 {
         }
     };
     ask(WARM_UP);
-    let before = worker_allocations();
-    ask(COUNTED);
-    worker_allocations() - before
+    let rounds = (0..3).map(|_| {
+        let before = worker_allocations();
+        ask(COUNTED);
+        worker_allocations() - before
+    });
+    rounds.min().expect("three rounds")
 }
 
 fn get() -> String {

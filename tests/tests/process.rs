@@ -81,6 +81,51 @@ on_both_drivers! {
     }
 }
 
+/// `demo --herd` with these arguments, in a shell that has run `before`.
+fn herd(before: &str, arguments: &[&str]) -> (Option<i32>, String, String) {
+    let output = std::process::Command::new("sh")
+        .args(["-c", &format!("{before} exec \"$0\" demo --herd \"$@\"")])
+        .arg(slipstream_tests::proxy_binary())
+        .args(arguments)
+        .output()
+        .expect("the binary runs");
+    let text = |bytes| String::from_utf8(bytes).expect("text");
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn herd_of_the_demo_shows_that_one_request_reached_the_app_and_ends_with_0() {
+    let (code, out, err) = herd("", &["100", "--workers", "2", "--io-driver", "epoll"]);
+    assert_eq!((code, err.as_str()), (Some(0), ""), "{out}");
+    assert!(out.contains("\n100 requests, 1 upstream. (The proxy: 2 workers, epoll.)\n"), "{out}");
+    let reached = |way: &str| {
+        let row = out.lines().find_map(|line| line.trim_start().strip_prefix(way)).unwrap_or_else(|| panic!("{out}"));
+        row.split_whitespace().take(2).map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(reached("straight to the app"), ["100", "-"]);
+    assert_eq!(reached("through the proxy"), ["1", "99"]);
+}
+
+#[test]
+fn herd_of_the_demo_that_has_too_few_open_files_ends_with_1_and_says_how_many_would_do() {
+    let (code, out, err) = herd("ulimit -n 300;", &["119", "--workers", "1"]);
+    assert_eq!((code, out.as_str()), (Some(1), ""), "{err}");
+    assert_eq!(
+        err,
+        "error: a herd of 119 needs 302 open files, and this process may have 300: choose --herd 118 or less, or raise the \
+         limit (`ulimit -Hn`)\n"
+    );
+}
+
+#[test]
+fn herd_of_the_demo_out_of_bounds_ends_with_2() {
+    for size in ["0", "10001"] {
+        let (code, _, err) = herd("", &[size]);
+        assert_eq!(code, Some(2), "{err}");
+        assert!(err.contains("1..=10000"), "{err}");
+    }
+}
+
 /// The shape of the static file (design, section 4), whatever the driver.
 fn is_refused(config: &str, names: &[&str]) {
     let exit = Proxy::in_front_of(&Refusing::new()).driver(Driver::Epoll).config(config).run_to_exit();

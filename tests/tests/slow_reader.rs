@@ -129,9 +129,9 @@ on_both_drivers! {
         let app = sends(64 * MIB, false);
         let proxy = Proxy::in_front_of(&app).driver(driver).start();
         let stuck: Vec<Client> = (0..8)
-            .map(|_| {
+            .map(|number| {
                 let mut client = Client::with_receive_buffer(proxy.http(), 8 << 10);
-                client.send("GET /slow HTTP/1.1\r\nHost: a\r\n\r\n");
+                client.send(format!("GET /slow-{number} HTTP/1.1\r\nHost: a\r\n\r\n"));
                 client
             })
             .collect();

@@ -93,10 +93,13 @@ on_both_drivers! {
         let (app, certs) = (App::ok(), Certs::new());
         let proxy = proxy(driver, &app, &certs);
         let mut client = Client::tls(proxy.https(), &Tls::to("app.test", &certs));
-        client.send("GET /a HTTP/1.1\r\nHost: a\r\n\r\n".repeat(20));
-        for _ in 0..20 {
+        let targets: Vec<String> = (0..20).map(|number| format!("/{number}")).collect();
+        client.send(targets.iter().map(|target| format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n")).collect::<String>());
+        for _ in &targets {
             assert_eq!(client.response().text(), "ok");
         }
+        let seen: Vec<String> = app.requests().into_iter().map(|request| request.target).collect();
+        assert_eq!(seen, targets);
     }
 
     fn large_bodies_pass_both_ways(driver: Driver) {

@@ -121,7 +121,8 @@ fn start_here(driver: Driver, app: &App, limit: Option<u32>) -> slipstream_proxy
         admin: Some((Ipv4Addr::LOCALHOST, 0).into()),
         name: "slipstream".to_owned(),
         drain: DrainSettings { delay: Duration::ZERO, grace: Duration::from_secs(10) },
-        memory: Memory { budget_bytes: 256 << 20, stat: None },
+        memory: Memory { budget_bytes: 256 << 20, limit_bytes: None, stat: None },
+        telemetry: Default::default(),
         snapshot: Arc::new(snapshot),
     };
     slipstream_proxy::start(settings).expect("the proxy starts")
@@ -147,11 +148,11 @@ on_both_drivers! {
         let policy = format!("concurrency: {{limit: {LIMIT}, {PATIENT}}}");
         let proxy = Proxy::in_front_of(&app).driver(driver).workers(3).policy(&policy).start();
         let address = proxy.http();
-        let clients = (0..CLIENTS).map(|_| {
+        let clients = (0..CLIENTS).map(|number| {
             std::thread::spawn(move || {
                 let mut client = Client::plain(address);
-                for _ in 0..REQUESTS {
-                    assert_eq!(client.get("/").text(), "ok");
+                for round in 0..REQUESTS {
+                    assert_eq!(client.get(&format!("/{number}-{round}")).text(), "ok");
                 }
             })
         });

@@ -1,5 +1,5 @@
 //! Clients that do nothing wrong, and judge each answer: its status is one that this request may have, a 200 has the right body to its
-//! last byte and the right tag, and what the app broke off is not whole.
+//! last byte and the right tag, what the app broke off is not whole, and what is for one client came to no other.
 
 use std::time::Instant;
 
@@ -11,6 +11,7 @@ use crate::storm::Storm;
 use crate::{CLIENT_TIMERS, STREAM_IDLE_MS};
 
 /// A request as a client writes it, so that its answer can be judged.
+#[derive(Clone)]
 pub struct Asked {
     pub plan: Plan,
     pub bytes: Vec<u8>,
@@ -55,6 +56,15 @@ pub enum Excuse {
 
 /// Counts the answer, or finds what is wrong with it. Gives whether the connection may carry another request.
 pub fn judge(asked: &Plan, answer: Result<Response, Broken>, excuse: Excuse, storm: &Storm) -> bool {
+    let fields = match &answer {
+        Ok(response) => Some(&response.fields),
+        Err(broken) => broken.head.as_ref().map(|head| &head.fields),
+    };
+    if let Some(cookie) = fields.and_then(|fields| fields.get("set-cookie"))
+        && !storm.is_first_with(cookie)
+    {
+        storm.finding(format!("an answer for one client came to two: {fields:?}, {asked:?}"));
+    }
     let response = match answer {
         Ok(response) => response,
         Err(Broken { end: end @ (End::Malformed(_) | End::Deadline), head, body }) => {
@@ -88,7 +98,8 @@ fn wrong(asked: &Plan, response: &Response, excuse: Excuse) -> Option<&'static s
         return match asked.act {
             Act::Whole | Act::Slow | Act::Early => {
                 let is_tagged = response.fields.get("x-tag") == Some(asked.tag.to_string().as_str());
-                let is_right = is_tagged && response.body == asked.answer_body();
+                let is_marked = response.fields.has("set-cookie") == asked.is_for_one();
+                let is_right = is_tagged && is_marked && response.body == asked.answer_body();
                 (!is_right).then_some("another answer than the app's")
             }
             Act::Cut | Act::Reset | Act::Stall => Some("an answer that looks whole and is not"),
@@ -134,14 +145,16 @@ pub fn good(doors: &Doors, storm: &Storm, mut rng: Rng, plan: impl Fn(&mut Rng) 
         for round in 0.. {
             let before = if round == 0 { before } else { Instant::now() };
             let together = if rng.percent(15) { 2 + rng.below(6) } else { 1 };
-            let asked: Vec<Asked> = (0..together)
-                .map(|_| {
+            let mut asked: Vec<Asked> = Vec::new();
+            while asked.len() < together {
+                let again = asked.last().filter(|_| rng.percent(30)).cloned();
+                asked.push(again.unwrap_or_else(|| {
                     let plan = plan(&mut rng);
                     // Behind a body that is in doubt nothing can be asked.
                     let plan = if together > 1 { Plan { up: None, ..plan } } else { plan };
                     Asked::new(plan, &mut rng)
-                })
-                .collect();
+                }));
+            }
             let bytes: Vec<u8> = asked.iter().flat_map(|asked| asked.bytes.iter().copied()).collect();
             let sent = link.source.send(&bytes);
             let excuse = match () {
@@ -185,6 +198,8 @@ pub fn slow_reader(doors: &Doors, storm: &Storm, mut rng: Rng) {
         let plan =
             Plan { framed: rng.pick(&[Framed::Length, Framed::Chunked]), up: None, ..Plan::with(Act::Whole, &mut rng) };
         let plan = Plan { down: plan.down.max(if stops { 2_000_000 } else { 0 }), ..plan };
+        // Others read the same answer as fast as it comes.
+        let plan = if rng.percent(40) { Plan::large_and_popular(&mut rng) } else { plan };
         let asked = Asked::new(plan, &mut rng);
         if link.source.send(&asked.bytes).is_ok() {
             storm.count("slow readers");

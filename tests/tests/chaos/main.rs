@@ -1,8 +1,9 @@
 //! Everything at once: clients good and bad, an app that does all an app can do wrong, certificates that change, limits that are reached;
 //! then the end, under load.
 //!
-//! It holds where no answer is wrong, none looks complete and is not, the app got no request that nobody sent, and afterwards the process has
-//! given all back: descriptors, memory, permits, connections. What each actor does follows from the seed; when, is the machine's.
+//! It holds where no answer is wrong, none looks complete and is not, none that is for one client comes to another who asks the same, the app
+//! got no request that nobody sent, and afterwards the process has given all back: descriptors, memory, permits, connections, flights. What each
+//! actor does follows from the seed; when, is the machine's.
 //!
 //! `CHAOS_SECONDS` and `CHAOS_SEED` in the environment ask for another run than the usual.
 
@@ -153,6 +154,11 @@ fn assert_worth_something(storm: &Storm, app: &Storm, metrics: &Metrics) {
         assert!(metrics.sum(&format!("slipstream_{name}")) > 0, "{name} stays 0: {}", storm.tally());
     }
     assert!(storm.counted("200") > storm.counted("503"), "hardly anything is answered: {}", storm.tally());
+    let coalesced = |labels: &str| metrics.sum_where("slipstream_coalesce_requests_total", labels);
+    let shared = ["alone", "leader", "follower"].map(|role| coalesced(&format!("role=\"{role}\",outcome=\"shared\"")));
+    assert!(shared.iter().all(|&count| count > 0), "shared by {shared:?} alone, as leaders and as followers");
+    assert!(coalesced("role=\"follower\"") > shared[2], "whoever joins is served: no flight comes to a bad end");
+    assert!(coalesced("outcome=\"unshareable\"") > 0, "whatever is answered may be shared");
 }
 
 on_both_drivers! {
@@ -192,6 +198,18 @@ fn wrong_answers_and_requests_are_found() {
         clients::judge(&plan, Response::read(&mut Inlet::new(bytes), "GET"), excuse, &storm);
         !storm.findings().is_empty()
     };
+    let private = Plan { tag: 5, ..plan };
+    let (with_cookie, storm) = (head(5, 5).replace("X-Tag", "Set-Cookie: for=1\r\nX-Tag"), Storm::default());
+    for count in 0..3 {
+        // The last of them breaks off.
+        let bytes = [with_cookie.as_bytes(), &private.answer_body()[..5 - count / 2]].concat();
+        clients::judge(&private, Response::read(&mut Inlet::new(&bytes[..]), "GET"), Excuse::Client, &storm);
+        assert_eq!(storm.findings().len(), count, "what is for one client came to {} of them", count + 1);
+    }
+    assert!(
+        found(private, Excuse::None, &[head(5, 5).as_bytes(), private.answer_body()].concat()),
+        "for one, unmarked"
+    );
     let refusal =
         |status: u16| format!("HTTP/1.1 {status} No\r\nProxy-Status: a\r\nContent-Length: 0\r\n\r\n").into_bytes();
     assert!(!found(plan, Excuse::None, &whole));

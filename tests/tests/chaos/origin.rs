@@ -3,6 +3,7 @@
 
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use slipstream_tests::{DEADLINE, End, Inlet, Origin, Request, Rng};
@@ -164,13 +165,19 @@ fn act(mut stream: &TcpStream, inlet: &mut Inlet<TcpStream>, plan: &Plan, storm:
     })
 }
 
+/// An answer that is for one client has a cookie that no other has.
 fn head(plan: &Plan) -> String {
+    static COOKIES: AtomicU64 = AtomicU64::new(0);
     let framing = match plan.framed {
         Framed::Length => format!("Content-Length: {}", plan.down),
         Framed::Chunked => "Transfer-Encoding: chunked".into(),
         Framed::Close => "Connection: close".into(),
     };
-    format!("HTTP/1.1 200 OK\r\nX-Tag: {}\r\n{framing}\r\n\r\n", plan.tag)
+    let cookie = match plan.is_for_one() {
+        true => format!("Set-Cookie: for={}\r\n", COOKIES.fetch_add(1, Relaxed)),
+        false => String::new(),
+    };
+    format!("HTTP/1.1 200 OK\r\nX-Tag: {}\r\n{cookie}{framing}\r\n\r\n", plan.tag)
 }
 
 /// The right answer, with a pause of `pause_ms` after each of a few pieces.

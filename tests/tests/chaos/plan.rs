@@ -76,19 +76,44 @@ pub struct Plan {
     pub down: usize,
     /// The bytes of the request's body; `None`: it is a GET.
     pub up: Option<usize>,
-    /// What no other request has: the bodies are made from it.
+    /// What no other request has, but one that is equal: the bodies are made from it.
     pub tag: u64,
 }
 
+/// So many plans of each act are asked for again and again.
+const POPULAR: usize = 10;
+
+/// More than the proxy reads of an answer ahead of who reads it.
+const LARGE_BYTES: usize = 1_500_000;
+
 impl Plan {
-    /// Mostly one that is answered right; the rest is shared by what may befall an answer.
+    /// Mostly one that is answered right; the rest is shared by what may befall an answer. A third are GETs that others send too.
     pub fn random(rng: &mut Rng) -> Plan {
         let act = match rng.below(100) {
             0..=85 => Act::Whole,
             86..=91 => Act::Slow,
             _ => rng.pick(&Act::ALL[2..]),
         };
-        Plan::with(act, rng)
+        if rng.percent(33) { Plan::popular(act, rng) } else { Plan::with(act, rng) }
+    }
+
+    fn popular(act: Act, rng: &mut Rng) -> Plan {
+        if act == Act::Slow && rng.percent(30) {
+            return Plan::large_and_popular(rng);
+        }
+        let mut same = Rng::of_case(act as u64, rng.below(POPULAR) as u64);
+        Plan { up: None, ..Plan::with(act, &mut same) }
+    }
+
+    /// One of two large ones that are answered right, if they are answered; others ask for them too.
+    pub fn large_and_popular(rng: &mut Rng) -> Plan {
+        let framed = rng.pick(&[Framed::Length, Framed::Chunked]);
+        Plan { act: Act::Slow, framed, down: LARGE_BYTES, up: None, tag: 1 }
+    }
+
+    /// Its answer is for one client: it may be given to no other, whoever asks the same.
+    pub fn is_for_one(&self) -> bool {
+        self.tag.is_multiple_of(5)
     }
 
     /// One that is answered right, if it is answered.

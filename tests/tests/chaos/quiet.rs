@@ -54,8 +54,9 @@ impl Rest {
 
 fn nothing_is_under_way(proxy: &Running) -> Metrics {
     proxy.metrics_until("nothing is under way", |metrics| {
-        let none = ["requests_active", "permits_in_use", "permits_waiting", "downstream_connections_open"];
-        none.iter().all(|name| metrics.sum(&format!("slipstream_{name}")) == 0)
+        let work = ["requests_active", "permits_in_use", "permits_waiting", "downstream_connections_open"];
+        let shared = ["coalesce_flights", "coalesce_followers", "coalesce_retained_bytes"];
+        work.iter().chain(&shared).all(|name| metrics.sum(&format!("slipstream_{name}")) == 0)
             && upstream(metrics, "open") == upstream(metrics, "idle")
     })
 }

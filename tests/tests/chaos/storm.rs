@@ -1,7 +1,7 @@
 //! What the actors of a storm share: when it is over, what they have found, and a count of what has happened, so that a storm in
 //! which nothing happens is no pass.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -18,6 +18,7 @@ struct Shared {
     over: Event,
     findings: Mutex<Vec<String>>,
     tally: Mutex<BTreeMap<String, u64>>,
+    cookies: Mutex<BTreeSet<String>>,
 }
 
 impl Storm {
@@ -51,6 +52,11 @@ impl Storm {
 
     pub fn findings(&self) -> Vec<String> {
         self.0.findings.lock().expect("nobody panics with it").clone()
+    }
+
+    /// An answer that is for one client has come to somebody; false: to somebody before.
+    pub fn is_first_with(&self, cookie: &str) -> bool {
+        self.0.cookies.lock().expect("nobody panics with it").insert(cookie.into())
     }
 
     pub fn count(&self, what: impl Into<String>) {

@@ -26,13 +26,16 @@ struct Load {
 impl Load {
     fn on(address: SocketAddr, then: Then) -> Load {
         let answered = Arc::new(AtomicUsize::new(0));
-        let clients = (0..CLIENTS).map(|_| {
+        let clients = (0..CLIENTS).map(|number| {
             let answered = answered.clone();
             std::thread::spawn(move || {
+                let mut round = 0;
                 while let Some(mut stream) = connected(address)? {
                     loop {
-                        let keeps = exchange(&mut stream).map_err(|error| format!("a request: {error}"))?;
+                        let target = format!("/{number}-{round}");
+                        let keeps = exchange(&mut stream, &target).map_err(|error| format!("{target}: {error}"))?;
                         answered.fetch_add(1, SeqCst);
+                        round += 1;
                         if then == Then::Leave || !keeps {
                             break;
                         }
@@ -72,9 +75,9 @@ fn connected(address: SocketAddr) -> Result<Option<TcpStream>, String> {
 }
 
 /// One request and its whole answer. True: the connection may carry another.
-fn exchange(stream: &mut TcpStream) -> std::io::Result<bool> {
+fn exchange(stream: &mut TcpStream, target: &str) -> std::io::Result<bool> {
     stream.set_read_timeout(Some(DEADLINE))?;
-    stream.write_all(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n")?;
+    stream.write_all(format!("GET {target} HTTP/1.1\r\nHost: test\r\n\r\n").as_bytes())?;
     let mut answer = Vec::new();
     let mut piece = [0; 1024];
     while !answer.ends_with(b"\r\n\r\nok") {
@@ -95,7 +98,7 @@ fn loaded(driver: Driver, drain: &str, then: Then) -> (App, Running, Load) {
     (app, proxy, load)
 }
 
-/// The app saw each request once, none was broken off, and the process ended in order.
+/// The app saw each request once (no two are equal), none was broken off, and the process ended in order.
 fn none_is_lost(app: &App, proxy: Running, load: Load) {
     let answered = load.refused();
     crate::ends_in_order(proxy);
@@ -146,7 +149,8 @@ on_both_drivers! {
         let proxy = crate::proxy(driver, &app, crate::LONG);
         proxy.drain();
         for _ in 0..100 {
-            assert!(exchange(&mut TcpStream::connect(proxy.http()).expect("it still accepts")).is_ok_and(|keeps| !keeps));
+            let mut stream = TcpStream::connect(proxy.http()).expect("it still accepts");
+            assert!(exchange(&mut stream, "/").is_ok_and(|keeps| !keeps));
         }
         let metrics = proxy.metrics_until("all are gone", |metrics| metrics.sum("slipstream_downstream_connections_open") == 0);
         assert_eq!(metrics.sum("slipstream_requests_active"), 0);

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use slipstream_tests::{App, Client, DEADLINE, Driver, Event, Proxy, Running, nothing_is_left, on_both_drivers};
@@ -63,8 +63,16 @@ impl Greedy {
     }
 }
 
-/// Beside `greedy`, each request of another client is answered, on a kept connection and on new ones, and the greedy one goes on.
-fn others_are_served(proxy: &Running, greedy: Greedy) {
+/// The proxy has one worker, and the greedy clients of other cases would take the machine's turns from it.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+/// Beside a client that writes `first`, then `again` for ever, each request of another one is answered, on a kept connection and on new ones, and
+/// the greedy one goes on. Gives the app.
+fn others_are_served(driver: Driver, first: &str, again: &str) -> App {
+    let _alone = ONE_AT_A_TIME.lock();
+    let app = app();
+    let proxy = Proxy::in_front_of(&app).driver(driver).workers(1).start();
+    let greedy = Greedy::to(proxy.http(), first.to_owned(), again.to_owned());
     slipstream_tests::eventually("the greedy client is served", || (greedy.received() > 1 << 20).then_some(()));
     let before = greedy.received();
     let mut kept = proxy.client();
@@ -81,7 +89,8 @@ fn others_are_served(proxy: &Running, greedy: Greedy) {
     assert!(stalls < REQUESTS as u64 / 2, "{stalls} turns kept the worker from all others");
     greedy.stop();
     drop(kept);
-    nothing_is_left(proxy, 0);
+    nothing_is_left(&proxy, 0);
+    app
 }
 
 /// Answers `/stream` without an end and reads a body without an end; all else by `ok`.
@@ -112,40 +121,33 @@ fn app() -> App {
     })
 }
 
-fn one_worker(driver: Driver, app: &App) -> Running {
-    Proxy::in_front_of(app).driver(driver).workers(1).start()
-}
-
 on_both_drivers! {
     fn client_that_pipelines_without_end_does_not_hold_others(driver: Driver) {
-        let app = app();
-        let proxy = one_worker(driver, &app);
+        let many: String = (0..100).map(|number| format!("GET /piped-{number} HTTP/1.1\r\nHost: a\r\n\r\n")).collect();
+        others_are_served(driver, "", &many);
+    }
+
+    /// Many of them share an answer, so that the worker has more to write than the app.
+    fn client_that_pipelines_one_request_without_end_does_not_hold_others(driver: Driver) {
         let many = "GET /piped HTTP/1.1\r\nHost: a\r\n\r\n".repeat(100);
-        others_are_served(&proxy, Greedy::to(proxy.http(), String::new(), many));
+        others_are_served(driver, "", &many);
     }
 
     /// Refused by the proxy itself: not even the app is waited for.
     fn client_that_pipelines_what_the_proxy_answers_does_not_hold_others(driver: Driver) {
-        let app = app();
-        let proxy = one_worker(driver, &app);
         let many = "OPTIONS * HTTP/1.1\r\nHost: a\r\nMax-Forwards: 0\r\n\r\n".repeat(100);
-        others_are_served(&proxy, Greedy::to(proxy.http(), String::new(), many));
+        let app = others_are_served(driver, "", &many);
         assert!(!app.saw("OPTIONS"));
     }
 
     fn answer_without_end_does_not_hold_others(driver: Driver) {
-        let app = app();
-        let proxy = one_worker(driver, &app);
-        let ask = "GET /stream HTTP/1.1\r\nHost: a\r\n\r\n".to_owned();
-        others_are_served(&proxy, Greedy::to(proxy.http(), ask, String::new()));
+        others_are_served(driver, "GET /stream HTTP/1.1\r\nHost: a\r\n\r\n", "");
     }
 
     fn body_without_end_does_not_hold_others(driver: Driver) {
-        let app = app();
-        let proxy = one_worker(driver, &app);
-        let ask = "POST /upload HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n".to_owned();
+        let ask = "POST /upload HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
         let chunk = format!("10000\r\n{}\r\n", "y".repeat(64 << 10));
-        others_are_served(&proxy, Greedy::to(proxy.http(), ask, chunk));
+        others_are_served(driver, ask, &chunk);
     }
 
     /// Each connection has had an answer and been idle; its second request is in the app. The kernel alone would spread them by a hash.

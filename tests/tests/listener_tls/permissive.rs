@@ -66,11 +66,13 @@ on_both_drivers! {
         let proxy = permissive(driver, &app, &certs, USUAL);
         let mut plain = Client::plain(proxy.https());
         let body = "x".repeat(300_000);
-        plain.send(format!("{}POST /large HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n{body}", "GET / HTTP/1.1\r\nHost: a\r\n\r\n".repeat(20), body.len()));
+        let before: String = (0..20).map(|number| format!("GET /{number} HTTP/1.1\r\nHost: a\r\n\r\n")).collect();
+        plain.send(format!("{before}POST /large HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n{body}", body.len()));
         for _ in 0..21 {
             assert_eq!(plain.response().text(), "ok");
         }
         assert!(app.request_for("/large").body == body.as_bytes());
+        assert_eq!(app.requests().len(), 21);
     }
 
     fn garbage_is_refused_as_on_a_plain_port(driver: Driver) {

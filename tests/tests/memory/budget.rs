@@ -4,12 +4,12 @@ use slipstream_tests::{App, Client, Driver, Event, Proxy, Running, on_both_drive
 
 use crate::{KIB, MIB, active, assert_shed, shed, used};
 
-/// An app that answers `/hold` once it may.
+/// An app that answers `/hold...` once it may.
 fn holds(go: &Event) -> App {
     let go = go.clone();
     App::scripted(move |mut conn| {
         while let Some(request) = conn.request() {
-            if request.target == "/hold" {
+            if request.target.starts_with("/hold") {
                 go.wait_for_the_case();
             }
             conn.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
@@ -21,11 +21,12 @@ fn proxy(driver: Driver, app: &App, limit_bytes: usize) -> Running {
     Proxy::in_front_of(app).driver(driver).env("SLIPSTREAM_MEMORY_LIMIT", &limit_bytes.to_string()).start()
 }
 
-/// A request that the app keeps, with a part of the next one behind it, so that the proxy holds a buffer all the while.
+/// A request that the app keeps, equal to none before, with a part of the next one behind it, so that the proxy holds a buffer all the while.
 fn hold(proxy: &Running) -> Client {
     let mut client = proxy.client();
-    client
-        .send(format!("GET /hold HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\nX: {}", "x".repeat(8 * KIB)));
+    let target = format!("/hold/{}", client.local_address());
+    let begun = "x".repeat(8 * KIB);
+    client.send(format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\nX: {begun}"));
     client
 }
 

@@ -19,7 +19,8 @@ static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 fn proxy(driver: Driver, app: &App, certs: &Certs) -> Running {
     let proxy = Proxy::in_front_of(app).driver(driver).workers(WORKERS).tls(certs.leaf(&[NAME]));
-    let proxy = proxy.in_memory_cgroup(LIMIT_BYTES).start();
+    // Who asks the same shares an answer, however long it takes to make all connections.
+    let proxy = proxy.policy("coalescing: {joinWindow: 1m}").in_memory_cgroup(LIMIT_BYTES).start();
     let budget = proxy.metrics().sum("slipstream_memory_budget_bytes");
     assert!((LIMIT_BYTES / 2..LIMIT_BYTES).contains(&budget), "the limit was not seen: the budget is {budget}");
     proxy
@@ -39,11 +40,14 @@ fn assert_survived(proxy: &Running) {
     assert!(cgroup.peak_bytes() < LIMIT_BYTES, "{} bytes were used at once", cgroup.peak_bytes());
 }
 
-/// An app that sends a large body until nobody takes it.
-fn sends_much() -> App {
-    let piece = body_of(251 * 256);
+/// An app that sends a large body until nobody takes it; of `/held` once it may.
+fn sends_much(go: &Event) -> App {
+    let (go, piece) = (go.clone(), body_of(251 * 256));
     App::scripted(move |mut conn| {
         while let Some(request) = conn.request() {
+            if request.target == "/held" {
+                go.wait_for_the_case();
+            }
             if request.target == "/small" {
                 conn.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
                 continue;
@@ -61,14 +65,15 @@ fn sends_much() -> App {
     })
 }
 
+/// Each has an answer of its own: equal requests would share one, and the slow ones would be broken off.
 fn slow_readers_survive(driver: Driver, way: Way) {
     let _alone = ONE_AT_A_TIME.lock();
-    let (app, certs) = (sends_much(), Certs::new());
+    let (app, certs) = (sends_much(&Event::new()), Certs::new());
     let proxy = proxy(driver, &app, &certs);
     let mut clients: Vec<Client> = (0..CLIENTS)
-        .map(|_| {
+        .map(|number| {
             let mut client = slow_client(way, &proxy, &certs);
-            client.send("GET /large HTTP/1.1\r\nHost: a\r\n\r\n");
+            client.send(format!("GET /large/{number} HTTP/1.1\r\nHost: a\r\n\r\n"));
             client
         })
         .collect();
@@ -87,6 +92,31 @@ fn slow_readers_survive(driver: Driver, way: Way) {
     }
     assert_eq!(were_shed, shed(&metrics));
     assert!(were_shed < CLIENTS as u64 / 2, "{were_shed} of {CLIENTS} were shed: each needs some 100 KiB");
+    let mut reader = slow_client(way, &proxy, &certs);
+    reader.send("GET /large HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(reader.response_head().status, 200);
+    assert_body(&reader.take(4 * MIB), 0);
+    drop((clients, reader));
+    assert_survived(&proxy);
+}
+
+/// All of them share one answer. Whoever holds up others for too long is broken off, so what each has got is not asked.
+fn slow_readers_of_one_answer_survive(driver: Driver, way: Way) {
+    let _alone = ONE_AT_A_TIME.lock();
+    let go = Event::new();
+    let (app, certs) = (sends_much(&go), Certs::new());
+    let proxy = proxy(driver, &app, &certs);
+    let clients: Vec<Client> = (0..CLIENTS)
+        .map(|_| {
+            let mut client = slow_client(way, &proxy, &certs);
+            client.send("GET /held HTTP/1.1\r\nHost: a\r\n\r\n");
+            client
+        })
+        .collect();
+    proxy.metrics_until("all requests are there", |metrics| active(metrics) == CLIENTS as u64);
+    go.raise();
+    until_still(&proxy, |metrics| metrics.sum("slipstream_response_body_bytes_total"));
+    assert_eq!(app.requests().len(), 1);
     let mut reader = slow_client(way, &proxy, &certs);
     reader.send("GET /large HTTP/1.1\r\nHost: a\r\n\r\n");
     assert_eq!(reader.response_head().status, 200);
@@ -168,6 +198,14 @@ on_both_drivers! {
 
     fn two_hundred_slow_readers_of_large_bodies_are_survived_under_tls(driver: Driver) {
         slow_readers_survive(driver, Way::Tls);
+    }
+
+    fn two_hundred_slow_readers_of_one_large_body_are_survived(driver: Driver) {
+        slow_readers_of_one_answer_survive(driver, Way::Plain);
+    }
+
+    fn two_hundred_slow_readers_of_one_large_body_are_survived_under_tls(driver: Driver) {
+        slow_readers_of_one_answer_survive(driver, Way::Tls);
     }
 
     fn two_hundred_large_uploads_to_an_app_that_does_not_read_are_survived(driver: Driver) {

@@ -17,7 +17,7 @@ fn survives_idle_closes(driver: Driver, app: &Peer, idle: Duration) {
                 let mut client = proxy.client();
                 for round in 0..40 {
                     std::thread::park_timeout(idle * (80 + (round * 7 + thread * 11) % 40) / 100);
-                    assert_eq!(client.get("/").status, 200, "round {round}");
+                    assert_eq!(client.get(&format!("/?{thread}-{round}")).status, 200, "round {round}");
                 }
             });
         }
@@ -130,11 +130,12 @@ on_both_drivers! {
         let app = nginx("keepalive_requests 3;", &[("index.html", b"hello\n")]);
         let proxy = proxy(driver, &app);
         std::thread::scope(|scope| {
-            for _ in 0..4 {
-                scope.spawn(|| {
+            for thread in 0..4 {
+                let proxy = &proxy;
+                scope.spawn(move || {
                     let mut client = proxy.client();
-                    for _ in 0..200 {
-                        assert_eq!(client.get("/").status, 200);
+                    for round in 0..200 {
+                        assert_eq!(client.get(&format!("/?{thread}-{round}")).status, 200);
                     }
                 });
             }

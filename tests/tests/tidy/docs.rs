@@ -29,6 +29,8 @@ fn absent(documents: &[File], paths: &BTreeSet<String>) -> Vec<String> {
             if word.contains("://") || !(is_file || path.starts_with(".ci/")) {
                 continue;
             }
+            // From a folder of the root the folder above is the root.
+            let path = path.strip_prefix("../").unwrap_or(path);
             let mut folders = FOLDERS.into_iter().chain([folder.as_str()]);
             if !folders.any(|folder| paths.contains(&format!("{folder}{path}"))) {
                 complaints.push(format!("{}:{line}: there is no file {word}", document.path));

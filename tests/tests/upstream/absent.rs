@@ -57,11 +57,12 @@ on_both_drivers! {
         let app = App::ok();
         let proxy = proxy(driver, &app);
         std::thread::scope(|scope| {
-            for _ in 0..64 {
-                scope.spawn(|| {
+            for number in 0..64 {
+                let proxy = &proxy;
+                scope.spawn(move || {
                     let mut client = proxy.client();
-                    for _ in 0..5 {
-                        assert_eq!(client.get("/").text(), "ok");
+                    for round in 0..5 {
+                        assert_eq!(client.get(&format!("/{number}-{round}")).text(), "ok");
                     }
                 });
             }

@@ -64,7 +64,7 @@ on_both_drivers! {
         let scripted = together.clone();
         let app = App::scripted(move |mut conn| {
             while let Some(request) = conn.request() {
-                if request.target == "/together" {
+                if request.target.starts_with("/together") {
                     scripted.wait("all are under way");
                 }
                 let number = conn.number;
@@ -73,8 +73,8 @@ on_both_drivers! {
         });
         let proxy = proxy(driver, &app);
         let mut clients: Vec<_> = (0..3).map(|_| proxy.client()).collect();
-        for client in &mut clients {
-            client.send("GET /together HTTP/1.1\r\nHost: a\r\n\r\n");
+        for (number, client) in clients.iter_mut().enumerate() {
+            client.send(format!("GET /together-{number} HTTP/1.1\r\nHost: a\r\n\r\n"));
         }
         app.wait_for_connections(3);
         together.raise();
