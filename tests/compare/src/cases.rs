@@ -1,7 +1,11 @@
 //! What is measured: each case names its load, its contestants, its leading figure and its goals.
 
-use crate::contestants::Contestant::{self, Direct, Envoy, Epoll, Floor, Haproxy, IoUring, Nginx};
+use std::time::Duration;
+
+use crate::contestants::Contestant::{self, Direct, Envoy, Epoll, EpollOff, Floor, Haproxy, IoUring, Nginx, Varnish};
+use crate::contestants::Setup;
 use crate::load::{Pace, Transfers};
+use Bound::{AtLeast, AtMost};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Case {
@@ -24,6 +28,14 @@ pub enum Case {
     Beside,
     /// Memory of 5,000 idle connections, plain and over TLS; wake-ups of 100 parked ones
     Idle,
+    /// 1,000 identical GETs at once, a connection each, to an app that takes 200 ms
+    Herd,
+    /// Pipelined load: 64 identical GETs in one write on each of 64 connections, again and again
+    Pipelined,
+    /// GETs that never repeat, coalescing on and off
+    Unique,
+    /// The same with two workers, so that they look for each other's flights
+    UniqueTwo,
 }
 
 /// The load of a case.
@@ -46,6 +58,14 @@ const DESCRIPTORS_IDLE: u64 = 12_100;
 const REQUESTS_A_SECOND: u32 = 2000;
 const REQUESTS_A_SECOND_BESIDE: u32 = 500;
 const TRANSFERS: Transfers = Transfers { connections: 4, body_bytes: 1_000_000_000 };
+const HERD_CONNECTIONS: usize = 1000;
+/// Open files that a process of the case `herd` may need: a connection each way where nothing is shared, and what a peer keeps aside.
+const DESCRIPTORS_HERD: u64 = 2500;
+const HERD_DELAY: Duration = Duration::from_millis(200);
+/// In each sample, after one that warms up.
+const HERDS: u32 = 5;
+/// What one connection sends at a time: as many as one flight takes of a connection.
+const PIPELINE_DEPTH: usize = 64;
 
 impl Case {
     pub fn name(self) -> String {
@@ -55,6 +75,8 @@ impl Case {
     pub fn shape(self) -> Shape {
         let paced = Pace::Open { requests_a_second: REQUESTS_A_SECOND, transfers: Transfers::NONE };
         let beside = Pace::Open { requests_a_second: REQUESTS_A_SECOND_BESIDE, transfers: TRANSFERS };
+        let unique = "GETs that never repeat, coalescing on and off; HTTP/1.1 keep-alive, 1 KiB, 64 connections";
+        let unique_two = "the same with two workers, on two cores";
         let (title, over_tls, body_bytes, connections, pace) = match self {
             Self::H1 => ("HTTP/1.1 keep-alive, 1 KiB, 64 connections", false, KIB, CONNECTIONS, Pace::Closed),
             Self::Tls => ("TLS 1.3 keep-alive, 1 KiB, 64 connections", true, KIB, CONNECTIONS, Pace::Closed),
@@ -94,18 +116,52 @@ impl Case {
                 CONNECTIONS_IDLE,
                 Pace::Idle,
             ),
+            Self::Herd => (
+                "1,000 identical GETs at once, a connection each, app answers in 200 ms, two workers",
+                false,
+                KIB,
+                HERD_CONNECTIONS,
+                Pace::Herd { delay: HERD_DELAY, herds: HERDS },
+            ),
+            Self::Pipelined => (
+                "pipelined load: 64 identical GETs in one write, 1 KiB, 64 connections",
+                false,
+                KIB,
+                CONNECTIONS,
+                Pace::Pipelined { depth: PIPELINE_DEPTH },
+            ),
+            Self::Unique => (unique, false, KIB, CONNECTIONS, Pace::Closed),
+            Self::UniqueTwo => (unique_two, false, KIB, CONNECTIONS, Pace::Closed),
         };
         Shape { title, over_tls, body_bytes, connections, pace }
     }
 
-    /// Not where a request is no unit: in silence, and beside transfers.
+    /// How its contestants are set up.
+    pub fn setup(self) -> Setup {
+        match self {
+            Self::Herd => Setup { workers: 2, shares: true },
+            Self::UniqueTwo => Setup { workers: 2, shares: false },
+            _ => Setup { workers: 1, shares: false },
+        }
+    }
+
+    /// Whether its contestants run beside each other, and one works while the others sleep.
+    pub fn takes_turns(self) -> bool {
+        matches!(self, Self::Unique | Self::UniqueTwo)
+    }
+
+    /// Not where a request is no unit: in silence, beside transfers, and where most of them wait.
     pub fn counts_syscalls(self) -> bool {
-        !matches!(self, Self::Beside | Self::Idle)
+        !matches!(self, Self::Beside | Self::Idle | Self::Herd)
     }
 
     /// Open files that a process of this case may need.
     pub fn descriptors(self) -> u64 {
-        if self == Self::Idle { DESCRIPTORS_IDLE } else { 0 }
+        match self {
+            Self::Idle => DESCRIPTORS_IDLE,
+            Self::Herd => DESCRIPTORS_HERD,
+            _ => 0,
+        }
     }
 
     pub fn contestants(self) -> &'static [Contestant] {
@@ -113,6 +169,9 @@ impl Case {
             Self::Handshake => &[Epoll, IoUring, Nginx, Haproxy, Envoy, Floor],
             // The origin speaks no TLS, so there is no direct way in the cases over TLS.
             Self::Pace | Self::Beside => &[Epoll, IoUring, Nginx, Haproxy, Floor, Direct],
+            Self::Herd => &[Epoll, IoUring, Nginx, Varnish, Direct],
+            Self::Pipelined => &[Epoll, IoUring, Nginx],
+            Self::Unique | Self::UniqueTwo => &[Epoll, EpollOff],
             _ => &[Epoll, IoUring, Nginx, Haproxy, Floor],
         }
     }
@@ -120,33 +179,48 @@ impl Case {
     /// The figure that comes first in the table and that the goals speak of.
     pub fn lead(self) -> &'static str {
         match self {
-            Self::H1 | Self::Tls | Self::Connect | Self::Handshake => CPU_PER_REQUEST,
+            Self::H1 | Self::Tls | Self::Connect | Self::Handshake | Self::Unique | Self::UniqueTwo => CPU_PER_REQUEST,
             Self::Body64k | Self::Body1m | Self::TlsBody64k | Self::TlsBody1m => CPU_PER_KIB,
             Self::Pace | Self::TlsPace => P50,
             Self::Beside => P99_ADDED,
             Self::Idle => RSS_PLAIN,
+            Self::Herd => HERD_UPSTREAM,
+            Self::Pipelined => CPU_PER_ANSWER,
         }
     }
 
-    /// What Slipstream must reach in this case; `None` where a comparison has no goal.
+    /// What Slipstream must reach in this case; `Bound::None` where a comparison has no goal.
     pub fn goals(self) -> Vec<Goal> {
-        let to = |under, at_most| Goal { compared: Compared::Ratio(under), at_most };
-        let peers = |at_most| to(&[Nginx, Haproxy][..], at_most);
-        let floor = |at_most| to(&[Floor][..], at_most);
-        let itself = |figure, at_most| Goal { compared: Compared::Itself(figure), at_most: Some(at_most) };
-        let ring = Goal { compared: Compared::RingSyscalls, at_most: Some(0.3) };
+        let lead = self.lead();
+        let goal = |figure, compared, bound| Goal { figure, compared, bound, driver: None };
+        let to = |under, bound| goal(lead, Compared::Ratio(under), bound);
+        let peers = |bound| to(&[Nginx, Haproxy][..], bound);
+        let floor = |bound| to(&[Floor][..], bound);
+        let itself = |figure, at_most| goal(figure, Compared::Itself, AtMost(at_most));
+        let ring = Goal { driver: Some(IoUring), ..goal("syscalls/request", Compared::Syscalls, AtMost(0.3)) };
         match self {
-            Self::H1 => vec![peers(Some(0.75)), floor(Some(1.15)), to(&[Epoll], Some(1.0)), ring],
-            Self::Tls => vec![peers(Some(0.70)), floor(Some(1.15)), to(&[Epoll], Some(1.0)), ring],
-            Self::Handshake => vec![to(&[Envoy], Some(1.0)), peers(None), floor(None)],
+            Self::H1 => vec![peers(AtMost(0.75)), floor(AtMost(1.15)), to(&[Epoll], AtMost(1.0)), ring],
+            Self::Tls => vec![peers(AtMost(0.70)), floor(AtMost(1.15)), to(&[Epoll], AtMost(1.0)), ring],
+            Self::Handshake => vec![to(&[Envoy], AtMost(1.0)), peers(Bound::None), floor(Bound::None)],
             Self::Connect | Self::Body64k | Self::Body1m | Self::TlsBody64k | Self::TlsBody1m => {
-                vec![peers(None), floor(None)]
+                vec![peers(Bound::None), floor(Bound::None)]
             }
-            Self::Pace | Self::TlsPace => vec![Goal { compared: Compared::Above(Floor), at_most: Some(15.0) }],
+            Self::Pace | Self::TlsPace => vec![goal(lead, Compared::Above(Floor), AtMost(15.0))],
             Self::Beside => vec![itself(P99_ADDED, 2000.0)],
             Self::Idle => {
                 vec![itself(RSS_PLAIN, 1.0), itself(RSS_TLS, 8.0), itself(RSS_BEFORE, 8.0), itself(SWITCHES, 0.0)]
             }
+            Self::Herd => vec![
+                itself(HERD_UPSTREAM_MOST, 1.0),
+                goal(HERD_P99, Compared::Above(Direct), AtMost(10.0)),
+                goal(HERD_WHOLE, Compared::Ratio(&[Nginx]), AtMost(1.0)),
+                goal(HERD_WHOLE, Compared::Ratio(&[Varnish]), AtMost(1.0)),
+            ],
+            Self::Pipelined => vec![
+                Goal { driver: Some(Epoll), ..goal(ANSWERS_A_CORE, Compared::Itself, AtLeast(1e6)) },
+                to(&[Nginx], Bound::None),
+            ],
+            Self::Unique | Self::UniqueTwo => vec![to(&[EpollOff], AtMost(1.01))],
         }
     }
 }
@@ -163,22 +237,40 @@ pub const RSS_TLS: &str = "RSS KiB/connection, TLS";
 pub const SWITCHES: &str = "switches of workers, 100 parked, 10 s";
 pub const RSS_BEFORE: &str = "RSS before MiB";
 
-/// A goal for one of Slipstream's drivers.
+/// Requests that the app saw of one herd, and of the worst one in a sample.
+pub const HERD_UPSTREAM: &str = "upstream/herd";
+pub const HERD_UPSTREAM_MOST: &str = "upstream/herd, most";
+pub const HERD_WHOLE: &str = "whole herd ms";
+pub const HERD_P99: &str = "p99 ms";
+pub const CPU_PER_ANSWER: &str = "CPU µs/answer";
+pub const ANSWERS_A_CORE: &str = "answers/s and core";
+
+/// A goal for Slipstream's drivers.
 #[derive(Clone, Copy)]
 pub struct Goal {
+    pub figure: &'static str,
     pub compared: Compared,
-    pub at_most: Option<f64>,
+    pub bound: Bound,
+    /// `None`: for each that took part.
+    pub driver: Option<Contestant>,
 }
 
 /// With what Slipstream's figure is compared, round by round.
 #[derive(Clone, Copy)]
 pub enum Compared {
-    /// Its lead divided by the least of theirs.
+    /// Divided by the least of theirs.
     Ratio(&'static [Contestant]),
-    /// Its lead minus theirs.
+    /// Less theirs.
     Above(Contestant),
-    /// System calls for a request under io_uring.
-    RingSyscalls,
-    /// A figure of its own.
-    Itself(&'static str),
+    /// With the goal alone.
+    Itself,
+    /// System calls for a request, counted in one pass, with the goal alone.
+    Syscalls,
+}
+
+#[derive(Clone, Copy)]
+pub enum Bound {
+    AtMost(f64),
+    AtLeast(f64),
+    None,
 }

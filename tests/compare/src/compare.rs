@@ -12,7 +12,7 @@ use crate::contestants::{Contestant, Programs};
 use crate::load::Outcome;
 use crate::measure::{self, Bench};
 use crate::report::{self, CaseResult, Row, RowOutcome};
-use crate::{machine, sys};
+use crate::{machine, sys, unique};
 
 #[derive(clap::Args)]
 pub struct Options {
@@ -34,6 +34,9 @@ pub struct Options {
     /// Envoy's program, for `handshake` [default: SLIPSTREAM_ENVOY, else from PATH, else where `just envoy` puts it]
     #[arg(long)]
     envoy: Option<PathBuf>,
+    /// Varnish's daemon, for `herd` [default: varnishd from PATH]
+    #[arg(long)]
+    varnish: Option<PathBuf>,
     /// Only these contestants
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<Contestant>,
@@ -76,12 +79,16 @@ pub fn run(options: &Options) -> Outcome<ExitCode> {
         nginx: options.nginx.clone(),
         haproxy: options.haproxy.clone(),
         envoy: options.envoy.clone().or_else(envoy_of_environment),
+        varnish: options.varnish.clone(),
     };
     let entrants = entrants(options, &programs);
     let folder = tempfile::tempdir()?;
+    // A file system in memory, where there is one: what a peer stores must not wait for a disk.
+    let memory_folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir())?;
+    let folders = (folder.path().to_path_buf(), memory_folder.path().to_path_buf());
     let cpus = (0, cores - 1);
     sys::pin_this_thread(cpus.0)?;
-    let bench = Bench::start(programs, folder.path().to_path_buf(), cpus, (options.warm_up, options.window))?;
+    let bench = Bench::start(programs, folders, cpus, (options.warm_up, options.window))?;
     let mut results = Vec::new();
     for case in &options.cases {
         results.push(run_case(&bench, *case, &entrants, options.rounds)?);
@@ -122,7 +129,7 @@ fn envoy_of_environment() -> Option<PathBuf> {
 }
 
 /// The proxy that the same `cargo build` puts beside us.
-fn beside_us() -> std::io::Result<PathBuf> {
+pub fn beside_us() -> std::io::Result<PathBuf> {
     Ok(std::env::current_exe()?.with_file_name("slipstream-proxy"))
 }
 
@@ -133,13 +140,15 @@ struct Entrant {
 }
 
 fn entrants(options: &Options, programs: &Programs) -> Vec<Entrant> {
-    use Contestant::{Direct, Envoy, Epoll, Floor, Haproxy, IoUring, Nginx};
+    use Contestant::{Direct, Envoy, Epoll, EpollOff, Floor, Haproxy, IoUring, Nginx, Varnish};
     let wanted = |contestant: &Contestant| {
         options.cases.iter().any(|case| case.contestants().contains(contestant))
             && (options.only.is_empty() || options.only.contains(contestant))
     };
     let mut entrants = Vec::new();
-    for contestant in [Epoll, IoUring, Nginx, Haproxy, Envoy, Floor, Direct].into_iter().filter(wanted) {
+    for contestant in
+        [Epoll, EpollOff, IoUring, Nginx, Haproxy, Envoy, Varnish, Floor, Direct].into_iter().filter(wanted)
+    {
         let program = contestant.program(programs);
         if let Err(error) = &program {
             eprintln!("MISSING: {}: {error}", contestant.name());
@@ -161,6 +170,11 @@ fn run_case(bench: &Bench, case: Case, entrants: &[Entrant], rounds: u32) -> Out
         rows.push(Row { contestant: entrant.contestant, outcome });
     }
     for round in 1..=rounds {
+        let place = format!("{} round {round}/{rounds}", case.name());
+        if case.takes_turns() {
+            run_turns(bench, case, &mut rows, &place)?;
+            continue;
+        }
         for row in &mut rows {
             let RowOutcome::Ran { rounds: samples, .. } = &mut row.outcome else { continue };
             let sample = measure::sample(bench, case, row.contestant).map_err(|error| error.to_string());
@@ -173,7 +187,7 @@ fn run_case(bench: &Bench, case: Case, entrants: &[Entrant], rounds: u32) -> Out
                 }
                 Err(error) => format!("FAILED: {error}"),
             };
-            eprintln!("{} round {round}/{rounds} {}: {seen}", case.name(), row.contestant.name());
+            eprintln!("{place} {}: {seen}", row.contestant.name());
             samples.push(sample);
         }
     }
@@ -187,6 +201,30 @@ fn run_case(bench: &Bench, case: Case, entrants: &[Entrant], rounds: u32) -> Out
         }
     }
     Ok(CaseResult::new(case, rows))
+}
+
+/// One round of a case in which the contestants run beside each other and take turns: of each as many samples as turns.
+fn run_turns(bench: &Bench, case: Case, rows: &mut [Row], place: &str) -> Outcome<()> {
+    let mut running: Vec<_> = rows.iter_mut().filter(|row| matches!(row.outcome, RowOutcome::Ran { .. })).collect();
+    let contestants: Vec<_> = running.iter().map(|row| row.contestant).collect();
+    let turns = unique::samples(bench, case, &contestants).map_err(|error| error.to_string());
+    if sys::interrupted() {
+        return Err("interrupted".into());
+    }
+    match &turns {
+        Ok(turns) => eprintln!("{place}: {} turns each", turns.first().map_or(0, Vec::len)),
+        Err(error) => eprintln!("{place}: FAILED: {error}"),
+    }
+    let mut of_each: Vec<Vec<Result<_, String>>> = match turns {
+        Ok(turns) => turns.into_iter().map(|samples| samples.into_iter().map(Ok).collect()).collect(),
+        Err(error) => running.iter().map(|_| vec![Err(error.clone())]).collect(),
+    };
+    for (row, samples) in running.iter_mut().zip(&mut of_each) {
+        if let RowOutcome::Ran { rounds, .. } = &mut row.outcome {
+            rounds.append(samples);
+        }
+    }
+    Ok(())
 }
 
 fn document(

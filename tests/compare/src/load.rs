@@ -1,11 +1,14 @@
-//! The load generator: one thread, one epoll set, many connections, one request in flight on each.
+//! The load generator: one thread, one epoll set, many connections, one request in flight on each (pipelines apart).
 //!
 //! In: a `Plan`. Out: a `Load`, with what was asked and answered over the whole pass (for correctness) and within the window
 //! (for figures). Connections live in a `Fleet`; how requests are paced is in `pace`. Latency is from the moment a request is
 //! due: in the closed loop that is when it is sent. It knows nothing of contestants; `Edge` tells the caller when to read clocks.
 
 mod connection;
+mod herd;
 mod pace;
+mod pipeline;
+mod shift;
 
 use std::error::Error;
 use std::io;
@@ -18,8 +21,10 @@ use rustls::ClientConfig;
 
 use crate::stats::Latencies;
 use crate::sys::{self, Epoll};
-use crate::wire::Verdict;
+use crate::wire::{self, Verdict};
 use connection::Connection;
+pub use herd::Herd;
+pub use shift::{Length, Shifts};
 
 pub type Outcome<T> = Result<T, Box<dyn Error>>;
 
@@ -53,6 +58,11 @@ pub enum Pace {
     Open { requests_a_second: u32, transfers: Transfers },
     /// One request on each connection, few at a time, then silence until the caller has seen enough, for `window` at most.
     Idle,
+    /// One request for the same thing on all connections at once, once to warm up and then `herds` times, each for another thing; the
+    /// app takes `delay`.
+    Herd { delay: Duration, herds: u32 },
+    /// So many identical requests in one write, and the next ones when all are answered.
+    Pipelined { depth: usize },
 }
 
 /// Connections that load one body after another, each read as fast as it comes.
@@ -66,7 +76,7 @@ impl Transfers {
     pub const NONE: Self = Self { connections: 0, body_bytes: 0 };
 }
 
-/// The edges of the measured window, and the silence of idle connections.
+/// The edges of the measured window (of herds: of each, the first included), and the silence of idle connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Edge {
     Begin,
@@ -113,7 +123,10 @@ pub struct Load {
     /// What transfers brought within the window, heads and TLS included.
     pub transfer_bytes: u64,
     pub window: Duration,
+    /// Of requests; of pipelines that of a whole write. Herds have their own.
     pub latencies: Latencies,
+    /// Each herd, the one that warms up first.
+    pub herds: Vec<Herd>,
 }
 
 /// Runs one pass; `edge` is called at both ends of the window, with requests in flight.
@@ -122,6 +135,8 @@ pub fn run(plan: &Plan, edge: OnEdge<'_>) -> Outcome<Load> {
         Pace::Closed | Pace::NewConnections => pace::closed(plan, edge),
         Pace::Open { requests_a_second, transfers } => pace::open(plan, requests_a_second, transfers, edge),
         Pace::Idle => pace::idle(plan, edge),
+        Pace::Herd { delay, herds } => herd::herds(plan, delay, herds, edge),
+        Pace::Pipelined { depth } => pipeline::pipelined(plan, depth, edge),
     }
 }
 
@@ -139,6 +154,8 @@ struct Fleet<'a> {
     epoll: Epoll,
     connections: Vec<Option<Connection>>,
     scratch: Vec<u8>,
+    /// Those of earlier shifts: numbers of requests go on.
+    requests_before: u64,
     counts: Counts,
     in_flight: usize,
 }
@@ -150,6 +167,7 @@ impl<'a> Fleet<'a> {
             epoll: Epoll::new()?,
             connections: Vec::new(),
             scratch: vec![0; READ_BYTES],
+            requests_before: 0,
             counts: Counts::default(),
             in_flight: 0,
         })
@@ -163,16 +181,22 @@ impl<'a> Fleet<'a> {
     }
 
     fn connect(&self, number: usize) -> io::Result<Connection> {
-        let connection = Connection::open(number, self.plan.target, self.plan.tls.as_ref())?;
+        let connection = Connection::open(self.plan.target, self.plan.tls.as_ref())?;
         self.epoll.add(connection.stream(), number as u64, sys::READ)?;
         Ok(connection)
     }
 
     /// Sends the next request on connection `number`; a failure is counted and ends that connection.
     fn request(&mut self, number: usize, body_bytes: u64, due: Instant) {
+        let request = self.requests_before + self.counts.requests + 1;
+        self.send(number, due, |path| wire::write_path(path, body_bytes, number, request));
+    }
+
+    /// The same for a path of the caller's.
+    fn send(&mut self, number: usize, due: Instant, write_path: impl FnOnce(&mut Vec<u8>)) {
         let Some(connection) = self.connections[number].as_mut() else { return };
         self.counts.requests += 1;
-        match connection.request(body_bytes, self.counts.requests, due) {
+        match connection.request(write_path, due) {
             Ok(()) => self.in_flight += 1,
             Err(error) => self.fail(number, &error),
         }

@@ -1,4 +1,4 @@
-//! `slipstream-compare`: CPU, memory and latency side by side with nginx, HAProxy, Envoy and a forwarder that parses nothing.
+//! `slipstream-compare`: CPU, memory and latency side by side with nginx, HAProxy, Envoy, Varnish and a forwarder that parses nothing.
 //!
 //! In: programs to compare. Out: Markdown with a table for each case, its command, machine and spread. The path that is measured
 //! is in README.md. Timings are reported, never judged; a wrong answer, or a request that the origin did not see, fails the run.
@@ -11,7 +11,9 @@ mod compare;
 mod contestants;
 mod counters;
 mod floor;
+mod herd;
 mod idle;
+mod instructions;
 mod load;
 mod machine;
 mod measure;
@@ -23,6 +25,7 @@ mod stats;
 #[allow(unsafe_code)]
 mod sys;
 mod tls;
+mod unique;
 mod wire;
 
 use std::net::{SocketAddr, TcpListener};
@@ -36,7 +39,7 @@ use load::Outcome;
 
 #[derive(Parser)]
 #[command(
-    about = "CPU, memory and latency side by side with nginx, HAProxy, Envoy and a forwarder that parses nothing"
+    about = "CPU, memory and latency side by side with nginx, HAProxy, Envoy, Varnish and a forwarder that parses nothing"
 )]
 #[command(args_conflicts_with_subcommands = true)]
 struct Cli {
@@ -49,6 +52,8 @@ struct Cli {
 /// The parts that a comparison starts as processes of their own.
 #[derive(Subcommand)]
 enum Part {
+    /// Count what coalescing costs where there is nothing to coalesce: instructions for a GET that never repeats, on and off, by valgrind
+    Instructions(instructions::Options),
     /// Serve /b/<bytes>/... and count requests
     #[command(hide = true)]
     Origin {
@@ -74,6 +79,7 @@ enum Part {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.part {
+        Some(Part::Instructions(options)) => instructions::run(&options),
         Some(part) => serve(part).map(|()| ExitCode::SUCCESS),
         None => compare::run(&cli.options),
     };
@@ -85,6 +91,7 @@ fn main() -> ExitCode {
 
 fn serve(part: Part) -> Outcome<()> {
     match part {
+        Part::Instructions(_) => {}
         Part::Origin { listen } => origin::serve(&TcpListener::bind(listen)?)?,
         Part::Floor { listen, tls_listen, tls_cert, tls_key, upstream } => {
             let config = tls::server_config(&tls_cert, &tls_key)?;

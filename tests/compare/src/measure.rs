@@ -5,22 +5,25 @@
 //! independent of each other's memory layout and pools.
 
 use std::net::SocketAddr;
-use std::ops::{AddAssign, ControlFlow};
+use std::ops::{AddAssign, ControlFlow, RangeInclusive};
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::ClientConfig;
+use tempfile::TempDir;
 
 use crate::cases::{self, Case};
-use crate::contestants::{Contestant, Ground, Programs};
+use crate::contestants::{Contestant, Ground, Programs, Setup};
 use crate::counters::{self, ProcessorTime, Reading, Syscalls};
 use crate::load::{self, Counts, Edge, Load, OnEdge, Outcome, Pace, Plan, Transfers};
 use crate::process::{self, Running};
-use crate::{idle, probe, tls};
+use crate::{herd, idle, probe, tls};
 
 const READY_MAX: Duration = Duration::from_secs(10);
+/// Under valgrind all takes some fifty times as long.
+const READY_UNDER_MAX: Duration = Duration::from_secs(120);
 /// Ticks of /proc/stat in a second (USER_HZ is 100 on every architecture that Linux runs on today).
 const TICK: Duration = Duration::from_millis(10);
 
@@ -31,6 +34,8 @@ pub struct Bench {
     pub warm_up: Duration,
     pub window: Duration,
     folder: PathBuf,
+    /// Where files stay in memory, if this machine has such a place.
+    memory_folder: PathBuf,
     files: tls::Files,
     client: Arc<ClientConfig>,
     origin: SocketAddr,
@@ -38,18 +43,20 @@ pub struct Bench {
 }
 
 impl Bench {
-    /// Makes certificates and starts the origin. `cpus`: of load and origin, and of the contestant.
+    /// Makes certificates and starts the origin. `folders`: for files, and for those that best stay in memory. `cpus`: of load and
+    /// origin, and the last one of the contestant.
     pub fn start(
         programs: Programs,
-        folder: PathBuf,
+        folders: (PathBuf, PathBuf),
         cpus: (usize, usize),
         times: (Duration, Duration),
     ) -> Outcome<Self> {
+        let (folder, memory_folder) = folders;
         let files = tls::make_files(&folder)?;
         let origin = process::free_port()?;
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["origin", "--listen", &origin.to_string()]);
-        let mut origin_process = process::start(command, cpus.0, &folder.join("origin.log"))?;
+        let mut origin_process = process::start(command, cpus.0..=cpus.0, &folder.join("origin.log"))?;
         origin_process.wait_ready(READY_MAX, || probe::get_once(origin, None))?;
         Ok(Self {
             programs,
@@ -58,6 +65,7 @@ impl Bench {
             window: times.1,
             client: tls::client_config(&files)?,
             folder,
+            memory_folder,
             files,
             origin,
             _origin_process: origin_process,
@@ -65,26 +73,50 @@ impl Bench {
     }
 
     /// Starts a contestant and waits until it answers on its plain or its TLS listener.
-    pub fn start_contestant(&self, contestant: Contestant, over_tls: bool) -> Outcome<Started> {
+    pub fn start_contestant(&self, contestant: Contestant, setup: Setup, over_tls: bool) -> Outcome<Started> {
+        self.start_under(None, contestant, setup, over_tls)
+    }
+
+    /// The same under another program that runs it: its command, without what it is to run.
+    pub fn start_under(
+        &self,
+        runner: Option<Command>,
+        contestant: Contestant,
+        setup: Setup,
+        over_tls: bool,
+    ) -> Outcome<Started> {
+        let ready_max = if runner.is_some() { READY_UNDER_MAX } else { READY_MAX };
+        let cache = tempfile::tempdir_in(&self.memory_folder)?;
         let ground = Ground {
+            setup,
             folder: self.folder.clone(),
+            cache: cache.path().to_path_buf(),
             origin: self.origin,
             plain: process::free_port()?,
             tls: process::free_port()?,
             files: self.files.clone(),
         };
         let program = contestant.program(&self.programs)?;
-        let Some(command) = contestant.command(&program, &self.programs, &ground)? else {
-            return Ok(Started { pids: Vec::new(), target: self.origin, _running: None });
+        let Some(mut command) = contestant.command(&program, &self.programs, &ground)? else {
+            return Ok(Started { pids: Vec::new(), target: self.origin, running: None, _cache: cache });
         };
+        if let Some(mut runner) = runner {
+            runner.arg(command.get_program()).args(command.get_args());
+            command = runner;
+        }
         let log = self.folder.join(format!("{contestant:?}.log"));
-        let mut running = process::start(command, self.proxy_cpu, &log)?;
+        let mut running = process::start(command, self.cpus_of(setup), &log)?;
         let (target, client) = if over_tls { (ground.tls, Some(&self.client)) } else { (ground.plain, None) };
-        running.wait_ready(READY_MAX, || probe::get_once(target, client))?;
-        Ok(Started { pids: running.pids()?, target, _running: Some(running) })
+        running.wait_ready(ready_max, || probe::get_once(target, client))?;
+        Ok(Started { pids: running.pids()?, target, running: Some(running), _cache: cache })
     }
 
-    fn plan(&self, case: Case, target: SocketAddr) -> Plan {
+    /// The last cores, as many as there are workers. On a machine of two, two workers share one with load and origin.
+    fn cpus_of(&self, setup: Setup) -> RangeInclusive<usize> {
+        (self.proxy_cpu + 1).saturating_sub(setup.workers)..=self.proxy_cpu
+    }
+
+    pub fn plan(&self, case: Case, target: SocketAddr) -> Plan {
         let shape = case.shape();
         Plan {
             target,
@@ -113,11 +145,17 @@ impl Bench {
 
     /// One pass with what the origin counted meanwhile.
     pub fn checked(&self, plan: &Plan, edge: OnEdge<'_>) -> Outcome<(Load, Checks)> {
-        let upstream_before = probe::answered(self.origin)?;
+        let upstream_before = self.received()?;
         let load = load::run(plan, edge)?;
-        let upstream = probe::answered(self.origin)? - upstream_before;
-        let checks = Checks { counts: load.counts.clone(), upstream };
+        let upstream = self.received()? - upstream_before;
+        let each = load.counts.requests;
+        let checks = Checks { counts: load.counts.clone(), upstream, upstream_min: each, upstream_max: each };
         Ok((load, checks))
+    }
+
+    /// How many requests have come to the origin so far.
+    pub fn received(&self) -> Outcome<u64> {
+        Ok(probe::received(self.origin)?)
     }
 }
 
@@ -125,7 +163,16 @@ impl Bench {
 pub struct Started {
     pub pids: Vec<u32>,
     pub target: SocketAddr,
-    _running: Option<Running>,
+    running: Option<Running>,
+    /// Dropped after whoever uses it.
+    _cache: TempDir,
+}
+
+impl Started {
+    /// Ends it in order, and says whether it did within that time.
+    pub fn end(self, within: Duration) -> bool {
+        self.running.is_none_or(|running| running.end(within))
+    }
 }
 
 struct Pass {
@@ -144,14 +191,19 @@ pub struct Sample {
 #[derive(Default)]
 pub struct Checks {
     pub counts: Counts,
-    /// Requests that the origin answered.
+    /// Requests that came to the origin.
     pub upstream: u64,
+    /// As many must have come at least, and at most. Where nothing is shared both are the requests.
+    pub upstream_min: u64,
+    pub upstream_max: u64,
 }
 
 impl AddAssign for Checks {
     fn add_assign(&mut self, other: Self) {
         self.counts += other.counts;
         self.upstream += other.upstream;
+        self.upstream_min += other.upstream_min;
+        self.upstream_max += other.upstream_max;
     }
 }
 
@@ -160,11 +212,15 @@ impl Checks {
         let Counts { requests, answers, abandoned, not_ok, wrong_bodies, errors, first_error } = &self.counts;
         let right = *requests > 0
             && answers + abandoned == *requests
-            && self.upstream == *requests
+            && (self.upstream_min..=self.upstream_max).contains(&self.upstream)
             && not_ok + wrong_bodies + errors == 0;
         (!right).then(|| {
+            let allowed = match (self.upstream_min, self.upstream_max) {
+                (min, max) if min == max => format!("{min}"),
+                (min, max) => format!("{min} to {max}"),
+            };
             format!(
-                "{requests} requests, {answers} answers, {} upstream requests, {not_ok} not 200, {wrong_bodies} wrong \
+                "{requests} requests, {answers} answers, {} upstream requests (right: {allowed}), {not_ok} not 200, {wrong_bodies} wrong \
                  bodies, {errors} errors{}",
                 self.upstream,
                 first_error.as_ref().map_or(String::new(), |text| format!(" (first: {text})"))
@@ -175,10 +231,12 @@ impl Checks {
 
 /// Starts, loads and reads one contestant.
 pub fn sample(bench: &Bench, case: Case, contestant: Contestant) -> Outcome<Sample> {
-    if case.shape().pace == Pace::Idle {
-        return idle::sample(bench, case, contestant);
+    match case.shape().pace {
+        Pace::Idle => return idle::sample(bench, case, contestant),
+        Pace::Herd { delay, .. } => return herd::sample(bench, case, contestant, delay),
+        _ => {}
     }
-    let started = bench.start_contestant(contestant, case.shape().over_tls)?;
+    let started = bench.start_contestant(contestant, case.setup(), case.shape().over_tls)?;
     let pids = &started.pids;
     let plan = bench.plan(case, started.target);
     match plan.pace {
@@ -190,6 +248,14 @@ pub fn sample(bench: &Bench, case: Case, contestant: Contestant) -> Outcome<Samp
             alone.checks += beside.checks;
             Ok(Sample { figures, checks: alone.checks })
         }
+        Pace::Pipelined { depth } => {
+            let mut pass = bench.pass(&plan, pids)?;
+            if contestant.coalesces() {
+                // What is sent in one write may be read in two pieces, and so be two flights; stored it must not be.
+                pass.checks.upstream_min = pass.checks.counts.requests / depth as u64;
+            }
+            Ok(Sample { figures: pipelined_figures(&pass), checks: pass.checks })
+        }
         _ => {
             let pass = bench.pass(&plan, pids)?;
             Ok(Sample { figures: busy_figures(case, &plan, &pass), checks: pass.checks })
@@ -199,7 +265,7 @@ pub fn sample(bench: &Bench, case: Case, contestant: Contestant) -> Outcome<Samp
 
 /// System calls for a request, in a pass of their own: the tracepoint costs CPU.
 pub fn syscalls(bench: &Bench, case: Case, contestant: Contestant) -> Outcome<f64> {
-    let started = bench.start_contestant(contestant, case.shape().over_tls)?;
+    let started = bench.start_contestant(contestant, case.setup(), case.shape().over_tls)?;
     let mut counter = Syscalls::of(&started.pids)?;
     let mut counts = Vec::new();
     let plan = Plan { window: Duration::from_secs(1), ..bench.plan(case, started.target) };
@@ -222,22 +288,37 @@ impl Pass {
 
 pub const MIB: f64 = 1024.0 * 1024.0;
 
-fn busy_figures(case: Case, plan: &Plan, pass: &Pass) -> Vec<(&'static str, f64)> {
+/// What the contestant's core did in the window.
+struct Core {
+    cpu_ns: f64,
+    busy_percent: f64,
+    other_percent: f64,
+    rss_mib: f64,
+}
+
+fn core(pass: &Pass) -> Core {
     let ((begin, begin_time), (end, end_time)) = (pass.edge(Edge::Begin), pass.edge(Edge::End));
-    let (load, answers) = (&pass.load, pass.load.window_answers as f64);
     let cpu_ns = (end.cpu_ns - begin.cpu_ns) as f64;
-    let seconds = load.window.as_secs_f64();
-    let busy = cpu_ns / 1e7 / seconds;
+    let seconds = pass.load.window.as_secs_f64();
+    let busy_percent = cpu_ns / 1e7 / seconds;
     let core_busy = (end_time.busy - begin_time.busy) as f64 * TICK.as_secs_f64() * 100.0 / seconds;
+    let other_percent = (core_busy - busy_percent).max(0.0);
+    Core { cpu_ns, busy_percent, other_percent, rss_mib: end.rss_bytes as f64 / MIB }
+}
+
+fn busy_figures(case: Case, plan: &Plan, pass: &Pass) -> Vec<(&'static str, f64)> {
+    let Core { cpu_ns, busy_percent, other_percent, rss_mib } = core(pass);
+    let (load, answers) = (&pass.load, pass.load.window_answers as f64);
+    let seconds = load.window.as_secs_f64();
     let mut figures = vec![
         (cases::CPU_PER_REQUEST, cpu_ns / 1e3 / answers),
         ("requests/s", answers / seconds),
         (cases::P50, load.latencies.micros_at(500)),
         (cases::P90, load.latencies.micros_at(900)),
         (cases::P99, load.latencies.micros_at(990)),
-        ("own core busy %", busy),
-        ("other work on it %", (core_busy - busy).max(0.0)),
-        ("RSS MiB", end.rss_bytes as f64 / MIB),
+        ("own core busy %", busy_percent),
+        ("other work on it %", other_percent),
+        ("RSS MiB", rss_mib),
     ];
     if case.lead() == cases::CPU_PER_KIB {
         figures.push((cases::CPU_PER_KIB, cpu_ns / answers / (plan.body_bytes as f64 / 1024.0)));
@@ -246,6 +327,24 @@ fn busy_figures(case: Case, plan: &Plan, pass: &Pass) -> Vec<(&'static str, f64)
     // The leading figure stands first; the sort is stable.
     figures.sort_by_key(|(name, _)| *name != case.lead());
     figures
+}
+
+/// A latency is that of a whole write: from its send to the last byte of its last answer.
+fn pipelined_figures(pass: &Pass) -> Vec<(&'static str, f64)> {
+    let Core { cpu_ns, busy_percent, other_percent, rss_mib } = core(pass);
+    let (load, answers) = (&pass.load, pass.load.window_answers as f64);
+    let cpu_micros = cpu_ns / 1e3 / answers;
+    vec![
+        (cases::CPU_PER_ANSWER, cpu_micros),
+        (cases::ANSWERS_A_CORE, 1e6 / cpu_micros),
+        ("answers/s", answers / load.window.as_secs_f64()),
+        ("upstream/1,000 answers", pass.checks.upstream as f64 * 1e3 / pass.checks.counts.answers as f64),
+        ("p50 µs of 64", load.latencies.micros_at(500)),
+        ("p99 µs of 64", load.latencies.micros_at(990)),
+        ("own core busy %", busy_percent),
+        ("other work on it %", other_percent),
+        ("RSS MiB", rss_mib),
+    ]
 }
 
 /// Of the small requests; the transfers' own figure shows that they ran.

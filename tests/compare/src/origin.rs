@@ -1,10 +1,14 @@
 //! The origin: an HTTP/1.1 keep-alive server on one thread and one epoll set, which answers `/b/<bytes>/...` and counts.
 //!
-//! In: requests from the proxies (or from anybody). Out: bodies as `wire` defines them; `/__count` says how many requests were
-//! answered, itself not among them. It never closes a kept connection and adds one fixed head. It must not know who asks.
+//! In: requests from the proxies (or from anybody). Out: bodies as `wire` defines them, at once or after the time that the path asks
+//! for; `/__count` says how many requests have come, itself not among them. It never closes a kept connection and adds one fixed
+//! head. It must not know who asks.
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::time::{Duration, Instant};
 
 use crate::sys::{self, Epoll};
 use crate::wire;
@@ -14,33 +18,56 @@ const READ_BYTES: usize = 64 * 1024;
 const WHOLE_BYTES_MAX: u64 = 64 * 1024;
 /// Of a longer body so much leaves in one turn, so that small answers do not wait long behind it.
 const SLICE_BYTES_MAX: usize = 64 * 1024;
+/// What may wait behind a request whose answer is not due: no proxy of ours pipelines to an app.
+const INBOX_BYTES_MAX: usize = 64 * 1024;
 const LISTENER: u64 = u64::MAX;
 
 /// Serves until the process ends.
 pub fn serve(listener: &TcpListener) -> io::Result<()> {
     listener.set_nonblocking(true)?;
+    sys::widen_backlog(listener)?;
     let mut epoll = Epoll::new()?;
     epoll.add(listener, LISTENER, sys::READ)?;
-    let mut origin = Origin { connections: Vec::new(), free: Vec::new(), answered: 0, scratch: vec![0; READ_BYTES] };
+    let mut origin = Origin {
+        connections: Vec::new(),
+        free: Vec::new(),
+        accepted: 0,
+        received: 0,
+        held: BinaryHeap::new(),
+        scratch: vec![0; READ_BYTES],
+    };
     loop {
-        for index in 0..epoll.wait(None)? {
+        for index in 0..epoll.wait(origin.until_due())? {
             match epoll.event(index) {
                 (LISTENER, _) => origin.accept(listener, &epoll)?,
                 (token, _) => origin.turn(token as usize, &epoll),
             }
         }
+        origin.answer_due(&epoll);
     }
 }
 
 struct Origin {
     connections: Vec<Option<Connection>>,
     free: Vec<usize>,
-    answered: u64,
+    accepted: u64,
+    received: u64,
+    /// When, on which connection: its slot, and its number, as a slot may have gone to another.
+    held: BinaryHeap<Reverse<(Instant, usize, u64)>>,
     scratch: Vec<u8>,
 }
 
+/// An answer that is not due yet.
+struct Held {
+    due: Instant,
+    path: Vec<u8>,
+    body_bytes: u64,
+}
+
 struct Connection {
+    number: u64,
     stream: TcpStream,
+    held: Option<Held>,
     /// Bytes of a request that is not complete yet.
     inbox: Vec<u8>,
     out: Vec<u8>,
@@ -66,8 +93,11 @@ impl Origin {
                 self.connections.len() - 1
             });
             epoll.add(&stream, slot as u64, sys::READ)?;
+            self.accepted += 1;
             self.connections[slot] = Some(Connection {
+                number: self.accepted,
                 stream,
+                held: None,
                 inbox: Vec::new(),
                 out: Vec::new(),
                 out_sent: 0,
@@ -79,22 +109,49 @@ impl Origin {
 
     fn turn(&mut self, slot: usize, epoll: &Epoll) {
         let Some(connection) = self.connections[slot].as_mut() else { return };
-        let result = connection.turn(&mut self.scratch, &mut self.answered);
+        let held_before = connection.held.is_some();
+        let result = connection.turn(&mut self.scratch, &mut self.received);
         if result.is_ok_and(|()| connection.update_interest(slot, epoll).is_ok()) {
+            if let Some(held) = connection.held.as_ref().filter(|_| !held_before) {
+                self.held.push(Reverse((held.due, slot, connection.number)));
+            }
             return;
         }
         self.connections[slot] = None;
         self.free.push(slot);
     }
+
+    /// Until the next held answer is due, in whole milliseconds, rounded up: epoll's timeout knows no less.
+    fn until_due(&self) -> Option<Duration> {
+        let Reverse((due, ..)) = self.held.peek()?;
+        let micros = due.saturating_duration_since(Instant::now()).as_micros();
+        Some(Duration::from_millis(u64::try_from(micros.div_ceil(1000)).unwrap_or(u64::MAX)))
+    }
+
+    fn answer_due(&mut self, epoll: &Epoll) {
+        let now = Instant::now();
+        while let Some(&Reverse((due, slot, number))) = self.held.peek()
+            && due <= now
+        {
+            self.held.pop();
+            let waiting = self.connections[slot].as_mut().filter(|connection| connection.number == number);
+            if let Some(connection) = waiting
+                && let Some(held) = connection.held.take()
+            {
+                connection.answer(&held.path, held.body_bytes);
+                self.turn(slot, epoll);
+            }
+        }
+    }
 }
 
 impl Connection {
     /// Reads (unless an answer is still leaving), answers what is complete, writes. An error ends the connection.
-    fn turn(&mut self, scratch: &mut [u8], answered: &mut u64) -> io::Result<()> {
+    fn turn(&mut self, scratch: &mut [u8], received: &mut u64) -> io::Result<()> {
         if !self.is_writing() {
             match self.stream.read(scratch) {
                 Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Ok(count) => self.take(&scratch[..count], answered)?,
+                Ok(count) => self.take(&scratch[..count], received)?,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Err(error),
             }
@@ -102,7 +159,7 @@ impl Connection {
         self.flush()?;
         while !self.is_writing() && !self.inbox.is_empty() {
             let bytes = std::mem::take(&mut self.inbox);
-            self.take(&bytes, answered)?;
+            self.take(&bytes, received)?;
             if self.inbox.len() == bytes.len() {
                 break;
             }
@@ -111,8 +168,8 @@ impl Connection {
         Ok(())
     }
 
-    /// Answers each complete request of `inbox` + `bytes` up to a long body; keeps the rest.
-    fn take(&mut self, bytes: &[u8], answered: &mut u64) -> io::Result<()> {
+    /// Answers each complete request of `inbox` + `bytes` up to a long body, or one that is not due; keeps the rest.
+    fn take(&mut self, bytes: &[u8], received: &mut u64) -> io::Result<()> {
         let mut joined = std::mem::take(&mut self.inbox);
         let mut rest = if joined.is_empty() {
             bytes
@@ -120,22 +177,28 @@ impl Connection {
             joined.extend_from_slice(bytes);
             &joined
         };
-        while self.tail.is_none() {
+        while self.tail.is_none() && self.held.is_none() {
             let parsed = wire::parse_request(rest).map_err(|error| io::Error::other(error.0))?;
             let Some((path, head_bytes)) = parsed else { break };
             if path == wire::COUNT_PATH.as_bytes() {
-                let count = answered.to_string();
+                let count = received.to_string();
                 write_head(&mut self.out, count.len() as u64);
                 self.out.extend_from_slice(count.as_bytes());
             } else {
                 let body_bytes = wire::body_bytes_of(path).ok_or_else(|| io::Error::other("a path without length"))?;
-                *answered += 1;
-                self.answer(path, body_bytes);
+                *received += 1;
+                match wire::delay_of(path) {
+                    None => self.answer(path, body_bytes),
+                    Some(delay) => {
+                        self.held = Some(Held { due: Instant::now() + delay, path: path.to_vec(), body_bytes });
+                    }
+                }
             }
             rest = &rest[head_bytes..];
         }
         self.inbox.extend_from_slice(rest);
-        Ok(())
+        let flooded = self.held.is_some() && self.inbox.len() > INBOX_BYTES_MAX;
+        if flooded { Err(io::Error::other("requests behind one whose answer is not due")) } else { Ok(()) }
     }
 
     fn answer(&mut self, path: &[u8], body_bytes: u64) {

@@ -1,4 +1,4 @@
-//! Single blocking requests: is a contestant ready, and how many requests has the origin answered.
+//! Single blocking requests: is a contestant ready, and how many requests have come to the origin.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -48,8 +48,8 @@ fn exchange(stream: &mut (impl Read + Write)) -> io::Result<()> {
     }
 }
 
-/// How many requests the origin has answered so far.
-pub fn answered(origin: SocketAddr) -> io::Result<u64> {
+/// How many requests have come to the origin so far.
+pub fn received(origin: SocketAddr) -> io::Result<u64> {
     let mut stream = connect(origin)?;
     let (mut request, mut bytes, mut buffer) = (Vec::new(), Vec::new(), [0; 4096]);
     wire::write_request(&mut request, wire::COUNT_PATH.as_bytes());

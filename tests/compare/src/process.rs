@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -20,11 +21,11 @@ pub struct Running {
     log: PathBuf,
 }
 
-/// Starts `command` on `cpu` with its output in `log`.
-pub fn start(mut command: Command, cpu: usize, log: &Path) -> io::Result<Running> {
+/// Starts `command` on `cpus` with its output in `log`.
+pub fn start(mut command: Command, cpus: RangeInclusive<usize>, log: &Path) -> io::Result<Running> {
     let output = File::create(log)?;
     command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
-    sys::pin_and_tie(&mut command, cpu);
+    sys::pin_and_tie(&mut command, cpus);
     Ok(Running { child: command.spawn()?, log: log.to_path_buf() })
 }
 
@@ -55,6 +56,30 @@ impl Running {
         }
     }
 
+    /// Ends it; `false`: it had to be killed after so long.
+    pub fn end(mut self, within: Duration) -> bool {
+        self.end_within(within)
+    }
+
+    fn end_within(&mut self, within: Duration) -> bool {
+        if !matches!(self.child.try_wait(), Ok(None)) {
+            return true;
+        }
+        let pids = self.pids().unwrap_or_else(|_| vec![self.child.id()]);
+        sys::signal(self.child.id(), libc::SIGTERM);
+        let end = Instant::now() + within;
+        while matches!(self.child.try_wait(), Ok(None)) {
+            if Instant::now() > end {
+                // The child is not reaped, so its number is still its own; its children are killed while it stands.
+                pids.iter().rev().for_each(|pid| sys::signal(*pid, libc::SIGKILL));
+                let _ = self.child.wait(); // a killed child of ours can always be waited for
+                return false;
+            }
+            thread::sleep(POLL);
+        }
+        true
+    }
+
     fn log_end(&self) -> String {
         let text = std::fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<_> = text.lines().collect();
@@ -64,18 +89,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let pids = self.pids().unwrap_or_else(|_| vec![self.child.id()]);
-        sys::signal(self.child.id(), libc::SIGTERM);
-        let end = Instant::now() + END_MAX;
-        while matches!(self.child.try_wait(), Ok(None)) {
-            if Instant::now() > end {
-                // The child is not reaped, so its number is still its own; its children are killed while it stands.
-                pids.iter().rev().for_each(|pid| sys::signal(*pid, libc::SIGKILL));
-                let _ = self.child.wait(); // a killed child of ours can always be waited for
-                break;
-            }
-            thread::sleep(POLL);
-        }
+        self.end_within(END_MAX);
     }
 }
 

@@ -4,7 +4,7 @@
 
 use std::fmt::Write;
 
-use crate::cases::{self, Case, Compared, Goal};
+use crate::cases::{self, Bound, Case, Compared, Goal};
 use crate::contestants::Contestant;
 use crate::measure::Sample;
 use crate::stats::{self, Spread};
@@ -88,10 +88,13 @@ impl CaseResult {
         let took_part = |driver: &Contestant| self.rows.iter().any(|row| row.contestant == *driver);
         for driver in [Contestant::Epoll, Contestant::IoUring].into_iter().filter(took_part) {
             for goal in self.case.goals() {
-                if let Some((what, spread)) = self.reached(driver, goal) {
-                    let at_most = goal.at_most.map_or("–".to_string(), |most| format!("at most {most}"));
-                    let reached = spread.map_or("**not measured**".to_string(), shown);
-                    out += &line(&[format!("{}: {what}", driver.name()), reached, at_most]);
+                if let Some((what, values)) = self.reached(driver, goal) {
+                    let bound = match goal.bound {
+                        Bound::AtMost(most) => format!("at most {most}"),
+                        Bound::AtLeast(least) => format!("at least {least}"),
+                        Bound::None => "–".to_string(),
+                    };
+                    out += &line(&[format!("{}: {what}", driver.name()), judged(&values), bound]);
                 }
             }
         }
@@ -105,29 +108,29 @@ impl CaseResult {
         )
     }
 
-    /// `None`: the goal is not this driver's. No spread: not measured, for want of the one or the other.
-    fn reached(&self, driver: Contestant, goal: Goal) -> Option<(String, Option<Spread>)> {
-        let lead = self.case.lead();
-        let ours = self.by_round(driver, lead);
-        let (what, values) = match goal.compared {
-            Compared::Ratio([other]) if *other == driver => return None,
+    /// What is judged, and its value in each round; no value: not measured, for want of the one or the other. `None`: the goal is not this
+    /// driver's.
+    fn reached(&self, driver: Contestant, goal: Goal) -> Option<(String, Vec<f64>)> {
+        if goal.driver.is_some_and(|only| only != driver) {
+            return None;
+        }
+        let figure = goal.figure;
+        let ours = self.by_round(driver, figure);
+        match goal.compared {
+            Compared::Ratio([other]) if *other == driver => None,
             Compared::Ratio(others) => {
-                let theirs: Vec<_> = others.iter().map(|other| self.by_round(*other, lead)).collect();
+                let theirs: Vec<_> = others.iter().map(|other| self.by_round(*other, figure)).collect();
                 let theirs: Vec<_> = theirs.iter().map(Vec::as_slice).collect();
                 let names: Vec<_> = others.iter().map(|other| other.name()).collect();
                 let better = if names.len() > 1 { "the better of " } else { "" };
-                (format!("{lead} / {better}{}", names.join(" and ")), stats::ratios(&ours, &theirs))
+                Some((format!("{figure} / {better}{}", names.join(" and ")), stats::ratios(&ours, &theirs)))
             }
             Compared::Above(other) => {
-                (format!("{lead} − {}", other.name()), stats::differences(&ours, &self.by_round(other, lead)))
+                Some((format!("{figure} − {}", other.name()), stats::differences(&ours, &self.by_round(other, figure))))
             }
-            Compared::RingSyscalls if driver != Contestant::IoUring => return None,
-            Compared::RingSyscalls => ("syscalls/request".to_string(), self.syscalls(driver).into_iter().collect()),
-            Compared::Itself(figure) => {
-                (figure.to_string(), self.by_round(driver, figure).into_iter().flatten().collect())
-            }
-        };
-        Some((what, stats::spread(&values)))
+            Compared::Syscalls => Some((figure.to_string(), self.syscalls(driver).into_iter().collect())),
+            Compared::Itself => Some((figure.to_string(), ours.into_iter().flatten().collect())),
+        }
     }
 
     fn syscalls(&self, contestant: Contestant) -> Option<f64> {
@@ -211,6 +214,10 @@ fn shown(spread: Spread) -> String {
         median if median < 100.0 => 1,
         _ => 0,
     };
+    shown_with(spread, digits)
+}
+
+fn shown_with(spread: Spread, digits: usize) -> String {
     let Spread { median, min, max } = spread;
     if min == max {
         return format!("{median:.digits$}");
@@ -218,10 +225,22 @@ fn shown(spread: Spread) -> String {
     format!("{median:.digits$} ({min:.digits$}–{max:.digits$})")
 }
 
+/// What stands beside a goal. Many rounds tell a small ratio to a further digit, and where their middle half lies.
+fn judged(values: &[f64]) -> String {
+    let Some(spread) = stats::spread(values) else { return "**not measured**".to_string() };
+    match stats::middle_half(values) {
+        Some((low, high)) if spread.median < 10.0 => {
+            format!("{}, the middle half {low:.3}–{high:.3}", shown_with(spread, 3))
+        }
+        Some(_) | None => shown(spread),
+    }
+}
+
 /// The list under the tables: what was not right, or that all was.
 pub fn problems_markdown(problems: &[String]) -> String {
     if problems.is_empty() {
-        return "Every answer was 200 with the right bytes, and the origin saw each request once.\n".to_string();
+        return "Every answer was 200 with the right bytes, and the origin saw as many requests as it should.\n"
+            .to_string();
     }
     let mut out = String::from("**Not right:**\n\n");
     for problem in problems {
@@ -242,7 +261,10 @@ mod tests {
 
     fn sample(figure: &'static str, value: f64) -> Result<Sample, String> {
         let counts = Counts { requests: 10, answers: 10, ..Counts::default() };
-        Ok(Sample { figures: vec![(figure, value)], checks: Checks { counts, upstream: 10 } })
+        Ok(Sample {
+            figures: vec![(figure, value)],
+            checks: Checks { counts, upstream: 10, upstream_min: 10, upstream_max: 10 },
+        })
     }
 
     fn lines(result: &CaseResult) -> Vec<String> {

@@ -10,6 +10,20 @@ pub struct Spread {
     pub max: f64,
 }
 
+/// The value that `per_mille` of `sorted` do not exceed; 0 where there is none.
+pub fn at(sorted: &[f64], per_mille: usize) -> f64 {
+    let rank = (sorted.len() * per_mille).div_ceil(1000).max(1);
+    sorted.get(rank - 1).copied().unwrap_or(0.0)
+}
+
+/// Between which the middle half of `values` lies; `None` where they are too few for that to say more than their extremes.
+pub fn middle_half(values: &[f64]) -> Option<(f64, f64)> {
+    const FEW: usize = 12;
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    (sorted.len() >= FEW).then(|| (at(&sorted, 250), at(&sorted, 750)))
+}
+
 /// The spread of `values`; `None` when there are none. An even count takes the mean of the two in the middle.
 pub fn spread(values: &[f64]) -> Option<Spread> {
     let mut sorted = values.to_vec();
@@ -88,6 +102,20 @@ mod tests {
         assert_eq!(spread(&[4.0, 1.0, 2.0, 3.0]), Some(Spread { median: 2.5, min: 1.0, max: 4.0 }));
         assert_eq!(spread(&[7.0]), Some(Spread { median: 7.0, min: 7.0, max: 7.0 }));
         assert_eq!(spread(&[]), None);
+    }
+
+    #[test]
+    fn percentile_of_a_list_is_a_rank_and_the_middle_half_needs_a_dozen() {
+        let values: Vec<f64> = (1..=100).map(f64::from).collect();
+        for (per_mille, expected) in
+            [(0, 1.0), (10, 1.0), (500, 50.0), (985, 99.0), (990, 99.0), (991, 100.0), (1000, 100.0)]
+        {
+            assert_eq!(at(&values, per_mille), expected, "{per_mille}");
+        }
+        assert_eq!(at(&[], 500), 0.0);
+        assert_eq!(middle_half(&values), Some((25.0, 75.0)));
+        assert_eq!(middle_half(&values[..12]), Some((3.0, 9.0)));
+        assert_eq!(middle_half(&values[..11]), None);
     }
 
     #[test]

@@ -5,6 +5,8 @@
 
 use std::fs::File;
 use std::io;
+use std::net::TcpListener;
+use std::ops::RangeInclusive;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
@@ -69,6 +71,14 @@ impl Epoll {
     }
 }
 
+/// Lets as many connections wait to be accepted as the system allows: std asks for 128, and a herd that is passed on brings a thousand at
+/// once.
+pub fn widen_backlog(listener: &TcpListener) -> io::Result<()> {
+    const WAITING_MAX: i32 = 4096;
+    // SAFETY: no pointer is passed; the descriptor is open for the call, and listening anew changes nothing but the backlog.
+    checked(unsafe { libc::listen(listener.as_raw_fd(), WAITING_MAX) }).map(drop)
+}
+
 /// A timer that is readable once every `period`: for rates above the millisecond of epoll's timeout.
 pub fn periodic_timer(period: Duration) -> io::Result<File> {
     let every = libc::timespec {
@@ -92,26 +102,28 @@ pub fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
     if at.is_null() { None } else { Some(at as usize - haystack.as_ptr() as usize) }
 }
 
-fn set_affinity(cpu: usize) -> io::Result<()> {
-    // SAFETY: cpu_set_t is plain bits, all zero is the empty set; CPU_SET stays inside as `cpu` is below its size.
+fn set_affinity(cpus: impl Iterator<Item = usize>) -> io::Result<()> {
+    // SAFETY: cpu_set_t is plain bits, all zero is the empty set; CPU_SET stays inside as each is below its size.
     unsafe {
         let mut set: libc::cpu_set_t = std::mem::zeroed();
-        libc::CPU_SET(cpu.min(8 * size_of::<libc::cpu_set_t>() - 1), &mut set);
+        for cpu in cpus {
+            libc::CPU_SET(cpu.min(8 * size_of::<libc::cpu_set_t>() - 1), &mut set);
+        }
         checked(libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &set)).map(drop)
     }
 }
 
 pub fn pin_this_thread(cpu: usize) -> io::Result<()> {
-    set_affinity(cpu)
+    set_affinity(std::iter::once(cpu))
 }
 
-/// Before exec: the child runs on `cpu` only, and is told to stop when the thread that started it ends, whatever the reason.
-pub fn pin_and_tie(command: &mut Command, cpu: usize) {
+/// Before exec: the child runs on `cpus` only, and is told to stop when the thread that started it ends, whatever the reason.
+pub fn pin_and_tie(command: &mut Command, cpus: RangeInclusive<usize>) {
     // SAFETY: between fork and exec only two system calls are made; nothing allocates or locks.
     unsafe {
         command.pre_exec(move || {
             checked(libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM))?;
-            set_affinity(cpu)
+            set_affinity(cpus.clone())
         });
     }
 }

@@ -1,9 +1,11 @@
 //! What goes over the wire: the path that asks for a body, the body that proves whose it is, and the reader that checks it.
 //!
-//! Path: `/b/<bytes>/c<connection>/r<number>`, never the same twice at a time. Body: the path, a newline, then a pattern by
-//! position. So an answer that was shared, crossed, shifted, cut or padded is seen as wrong, at the price of one comparison.
+//! Path: `/b/<bytes>/c<connection>/r<number>`, never the same twice at a time, or `/b/<bytes>/d<milliseconds>/h<number>` for a crowd
+//! that asks for one thing, whose answer takes so long. Body: the path, a newline, then a pattern by position. So an answer that was
+//! shared with another path, crossed, shifted, cut or padded is seen as wrong, at the price of one comparison.
 
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use crate::sys;
 
@@ -16,6 +18,8 @@ const PATTERN_BYTES: usize = PATTERN_PERIOD * 1024;
 
 /// Head of an answer or request that is still taken for real; the heads here have under 300 bytes.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
+/// Body of an answer that is read as a whole.
+const WHOLE_BYTES_MAX: usize = 64 * 1024;
 
 /// The pattern from position `at` of a body on, as much of it as one slice has (251 KiB less at most 250 bytes).
 pub fn pattern(at: u64) -> &'static [u8] {
@@ -28,6 +32,12 @@ pub fn pattern(at: u64) -> &'static [u8] {
 pub fn write_path(out: &mut Vec<u8>, body_bytes: u64, connection: usize, number: u64) {
     use std::io::Write;
     write!(out, "/b/{body_bytes}/c{connection}/r{number}").expect("a Vec takes every write");
+}
+
+/// Writes the path that a whole herd asks for.
+pub fn write_herd_path(out: &mut Vec<u8>, body_bytes: u64, delay: Duration, number: u64) {
+    use std::io::Write;
+    write!(out, "/b/{body_bytes}/d{}/h{number}", delay.as_millis()).expect("a Vec takes every write");
 }
 
 /// Writes a request as a browser-like client would: a few fields, kept alive.
@@ -82,6 +92,12 @@ pub fn body_bytes_of(path: &[u8]) -> Option<u64> {
     number(path.strip_prefix(b"/b/")?.split(|b| *b == b'/').next()?)
 }
 
+/// How long the answer to a path is to take; `None`: no time.
+pub fn delay_of(path: &[u8]) -> Option<Duration> {
+    let milliseconds = path.split(|b| *b == b'/').nth(3)?.strip_prefix(b"d")?;
+    number(milliseconds).map(Duration::from_millis)
+}
+
 fn number(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() || digits.len() > 18 || !digits.iter().all(u8::is_ascii_digit) {
         return None;
@@ -92,6 +108,33 @@ fn number(digits: &[u8]) -> Option<u64> {
 /// Why bytes could not be read as HTTP/1.1.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Malformed(pub &'static str);
+
+/// The answer for `path` that `bytes` begin with, and its length; `None`: it is not complete.
+///
+/// For answers that come one behind the other. `model`: the last right one, which is most often the next one too; the first and a changed
+/// one are read in full and become it.
+pub fn take_whole(bytes: &[u8], path: &[u8], model: &mut Vec<u8>) -> Result<Option<(usize, Verdict)>, Malformed> {
+    if !model.is_empty() && bytes.starts_with(model) {
+        return Ok(Some((model.len(), Verdict { status: 200, body_right: true })));
+    }
+    let Some(end) = sys::find(bytes, b"\r\n\r\n") else {
+        return if bytes.len() > HEAD_BYTES_MAX { Err(Malformed("an answer head without end")) } else { Ok(None) };
+    };
+    let (status, body_bytes) = parse_answer_head(&bytes[..end])?;
+    let body = &bytes[end + 4..];
+    let length = usize::try_from(body_bytes).unwrap_or(usize::MAX);
+    if length > WHOLE_BYTES_MAX {
+        return Err(Malformed("a body larger than any that is asked for"));
+    }
+    let Some(body) = body.get(..length) else { return Ok(None) };
+    let body_right = body_bytes_of(path) == Some(body_bytes) && body_matches(path, 0, body);
+    let whole = &bytes[..end + 4 + length];
+    if status == 200 && body_right {
+        model.clear();
+        model.extend_from_slice(whole);
+    }
+    Ok(Some((whole.len(), Verdict { status, body_right })))
+}
 
 /// Reads one answer from the pieces in which it arrives and checks each body byte.
 #[derive(Default)]

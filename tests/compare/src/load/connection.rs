@@ -13,7 +13,6 @@ use crate::wire::{self, Answer, Malformed, Verdict};
 pub struct Connection {
     stream: TcpStream,
     tls: Option<Box<ClientConnection>>,
-    number: usize,
     path: Vec<u8>,
     out: Vec<u8>,
     answer: Answer,
@@ -25,14 +24,13 @@ pub struct Connection {
 
 impl Connection {
     /// Connects; loopback answers at once. A TLS handshake travels with the first request.
-    pub fn open(number: usize, target: SocketAddr, config: Option<&Arc<ClientConfig>>) -> io::Result<Self> {
+    pub fn open(target: SocketAddr, config: Option<&Arc<ClientConfig>>) -> io::Result<Self> {
         let stream = TcpStream::connect(target)?;
         stream.set_nonblocking(true)?;
         stream.set_nodelay(true)?;
         Ok(Self {
             stream,
             tls: config.map(tls::connect).transpose()?.map(Box::new),
-            number,
             path: Vec::new(),
             out: Vec::new(),
             answer: Answer::default(),
@@ -60,9 +58,9 @@ impl Connection {
     }
 
     /// Sends the next request. A socket that cannot take a hundred bytes is an error: nothing else is in flight on it.
-    pub fn request(&mut self, body_bytes: u64, request: u64, due: Instant) -> io::Result<()> {
+    pub fn request(&mut self, write_path: impl FnOnce(&mut Vec<u8>), due: Instant) -> io::Result<()> {
         self.path.clear();
-        wire::write_path(&mut self.path, body_bytes, self.number, request);
+        write_path(&mut self.path);
         self.out.clear();
         wire::write_request(&mut self.out, &self.path);
         self.due = due;

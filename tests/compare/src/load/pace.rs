@@ -61,7 +61,7 @@ impl Window {
         self.transfers.for_each(|number| fleet.abandon(number));
         fleet.drain()?;
         let (window_answers, latencies) = (self.answers, self.latencies);
-        Ok(Load { counts: fleet.counts, window_answers, transfer_bytes, window, latencies })
+        Ok(Load { counts: fleet.counts, window_answers, transfer_bytes, window, latencies, herds: Vec::new() })
     }
 }
 

@@ -41,7 +41,7 @@ fn pass(path: &Path, over_tls: bool, body_bytes: u64, connections: usize, pace: 
         warm_up: Duration::from_millis(20),
         window: Duration::from_millis(100),
     };
-    let before = crate::probe::answered(path.origin).expect("the origin counts");
+    let before = crate::probe::received(path.origin).expect("the origin counts");
     let mut edges = Vec::new();
     let load = run(&plan, &mut |edge| {
         edges.push(edge);
@@ -51,7 +51,7 @@ fn pass(path: &Path, over_tls: bool, body_bytes: u64, connections: usize, pace: 
     edges.retain(|edge| !matches!(edge, Edge::Silence(_)));
     assert_eq!(edges, [Edge::Begin, Edge::End]);
     let counts = &load.counts;
-    let upstream = crate::probe::answered(path.origin).expect("the origin counts") - before;
+    let upstream = crate::probe::received(path.origin).expect("the origin counts") - before;
     assert_eq!((counts.errors, counts.not_ok, counts.wrong_bodies), (0, 0, 0), "{:?}", counts.first_error);
     assert_eq!(counts.answers + counts.abandoned, counts.requests);
     assert_eq!(upstream, counts.requests, "the origin saw each request once");
@@ -121,13 +121,130 @@ fn silence_begins_with_every_answer_in_and_ends_when_the_caller_has_seen_enough(
     };
     let load = run(&plan, &mut |edge| {
         let Edge::Silence(at) = edge else { return Ok(ControlFlow::Continue(())) };
-        told.push((at, crate::probe::answered(path.origin)?));
+        told.push((at, crate::probe::received(path.origin)?));
         Ok(if told.len() == 3 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     })
     .expect("a pass");
     assert_eq!((load.counts.answers, load.counts.errors), (40, 0));
     assert!(told.iter().all(|(_, answered)| *answered == 40), "{told:?}");
     assert!(told.is_sorted_by(|a, b| a.0 < b.0), "{told:?}");
+}
+
+#[test]
+fn herd_asks_for_one_thing_on_every_connection_at_once_and_then_for_another() {
+    let (path, delay) = (path(), Duration::from_millis(30));
+    for over_tls in [false, true] {
+        let plan = Plan {
+            target: if over_tls { path.tls } else { path.plain },
+            tls: over_tls.then(|| path.config.clone()),
+            body_bytes: 1024,
+            connections: 300,
+            pace: Pace::Herd { delay, herds: 2 },
+            warm_up: Duration::ZERO,
+            window: Duration::ZERO,
+        };
+        let mut received = Vec::new();
+        let load = run(&plan, &mut |edge| {
+            received.push((edge, crate::probe::received(path.origin)?));
+            Ok(ControlFlow::Continue(()))
+        })
+        .expect("a pass");
+        assert_eq!((load.counts.errors, load.counts.not_ok, load.counts.wrong_bodies), (0, 0, 0));
+        assert_eq!((load.counts.requests, load.counts.answers), (900, 900));
+        assert_eq!(load.herds.len(), 3);
+        for herd in &load.herds {
+            assert_eq!(herd.latencies.len(), 300);
+            assert!(
+                herd.latencies.iter().all(|latency| *latency >= delay && *latency <= herd.whole),
+                "{:?}",
+                herd.whole
+            );
+            assert!(herd.sending < herd.whole);
+        }
+        let first = received[0].1;
+        let expected = [
+            (Edge::Begin, 0),
+            (Edge::End, 300),
+            (Edge::Begin, 300),
+            (Edge::End, 600),
+            (Edge::Begin, 600),
+            (Edge::End, 900),
+        ];
+        assert_eq!(received, expected.map(|(edge, count)| (edge, first + count)));
+    }
+}
+
+#[test]
+fn pipelines_get_every_answer_of_every_write() {
+    let path = path();
+    for depth in [1, 2, 64] {
+        let load = pass(&path, false, 1024, 8, Pace::Pipelined { depth });
+        assert_eq!(load.counts.requests % depth as u64, 0);
+        assert!(load.counts.requests >= 8 * depth as u64);
+    }
+}
+
+#[test]
+fn shift_ends_with_every_answer_in_and_the_next_one_goes_on_with_other_paths() {
+    let path = path();
+    let plan = Plan {
+        target: path.plain,
+        tls: None,
+        body_bytes: 1024,
+        connections: 4,
+        pace: Pace::Closed,
+        warm_up: Duration::ZERO,
+        window: Duration::ZERO,
+    };
+    let mut shifts = Shifts::open(&plan).expect("connections");
+    let mut received = crate::probe::received(path.origin).expect("the origin counts");
+    for (length, at_least, at_most) in [
+        (Length::Requests(3), 3, 3),
+        (Length::Requests(4), 4, 4),
+        (Length::Requests(101), 101, 101),
+        (Length::Time(Duration::from_millis(20)), 4, u64::MAX),
+        (Length::Time(Duration::ZERO), 4, 4),
+    ] {
+        let shift = shifts.work(length).expect("a shift");
+        let counts = &shift.counts;
+        assert_eq!((counts.errors, counts.not_ok, counts.wrong_bodies), (0, 0, 0), "{:?}", counts.first_error);
+        assert_eq!(counts.answers, counts.requests);
+        assert!((at_least..=at_most).contains(&counts.requests), "{}", counts.requests);
+        let now = crate::probe::received(path.origin).expect("the origin counts");
+        assert_eq!(now - received, counts.requests);
+        received = now;
+    }
+}
+
+/// Serves one connection with these bytes for whatever it asks, and then ends it.
+fn serve_once(bytes: &'static [u8]) -> SocketAddr {
+    let (listener, target) = listen();
+    thread::spawn(move || {
+        let (mut stream, _) = listener.accept()?;
+        std::io::Read::read(&mut stream, &mut [0; 65536])?;
+        std::io::Write::write_all(&mut stream, bytes)
+    });
+    target
+}
+
+#[test]
+fn pipeline_that_brings_too_little_or_too_much_is_an_error() {
+    let refused =
+        b"HTTP/1.1 503 No\r\ncontent-length: 0\r\n\r\nHTTP/1.1 503 No\r\ncontent-length: 0\r\n\r\nHTTP/1.1 503 No\r\n";
+    let whole = refused.len() - 17;
+    for (bytes, answers) in [(&refused[..0], 0), (&refused[..whole / 2], 1), (&refused[..], 2)] {
+        let plan = Plan {
+            target: serve_once(bytes),
+            tls: None,
+            body_bytes: 1024,
+            connections: 1,
+            pace: Pace::Pipelined { depth: 2 },
+            warm_up: Duration::ZERO,
+            window: Duration::from_secs(5),
+        };
+        let counts = run(&plan, &mut |_| Ok(ControlFlow::Continue(()))).expect("a pass").counts;
+        assert_eq!((counts.errors, counts.requests, counts.answers, counts.not_ok), (1, 2, answers, answers));
+    }
 }
 
 #[test]

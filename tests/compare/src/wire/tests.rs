@@ -3,7 +3,12 @@ use super::*;
 const PATH: &[u8] = b"/b/600/c17/r123";
 
 fn answer(path: &[u8], bytes: u64) -> Vec<u8> {
-    let mut out = format!("HTTP/1.1 200 OK\r\nserver: x\r\nContent-Length: {bytes}\r\n\r\n").into_bytes();
+    answer_with("", path, bytes)
+}
+
+/// With further field lines.
+fn answer_with(fields: &str, path: &[u8], bytes: u64) -> Vec<u8> {
+    let mut out = format!("HTTP/1.1 200 OK\r\nserver: x\r\n{fields}Content-Length: {bytes}\r\n\r\n").into_bytes();
     let start = out.len();
     write_body_start(&mut out, path, bytes);
     let at = out.len() - start;
@@ -109,4 +114,58 @@ fn path_asks_for_a_body_length() {
     let mut path = Vec::new();
     write_path(&mut path, 600, 17, 123);
     assert_eq!(path, PATH);
+}
+
+#[test]
+fn path_of_a_herd_says_how_long_its_answer_takes() {
+    let mut path = Vec::new();
+    write_herd_path(&mut path, 600, Duration::from_millis(200), 7);
+    assert_eq!(path, b"/b/600/d200/h7");
+    assert_eq!((body_bytes_of(&path), delay_of(&path)), (Some(600), Some(Duration::from_millis(200))));
+    for path in [PATH, b"/b/600", b"/b/600/d/h7", b"/b/600/dx/h7", b"/b/600/200/h7"] {
+        assert_eq!(delay_of(path), None, "{}", String::from_utf8_lossy(path));
+    }
+}
+
+#[test]
+fn answers_one_behind_the_other_are_taken_whole_whatever_their_heads() {
+    let (one, other) = (answer(PATH, 600), answer_with("cache-status: x\r\n", PATH, 600));
+    let all = [&one, &other, &other, &one].map(Vec::as_slice).concat();
+    let (mut model, mut rest) = (Vec::new(), all.as_slice());
+    for expected in [&one, &other, &other, &one] {
+        for cut in [0, 1, 60, expected.len() - 1] {
+            assert_eq!(take_whole(&rest[..cut], PATH, &mut model), Ok(None), "cut at {cut}");
+        }
+        let taken = take_whole(rest, PATH, &mut model).expect("framed").expect("complete");
+        assert_eq!((taken.0, Some(taken.1)), (expected.len(), RIGHT));
+        rest = &rest[taken.0..];
+    }
+    assert!(rest.is_empty());
+}
+
+#[test]
+fn changed_byte_is_seen_behind_a_right_answer_too() {
+    let right = answer(PATH, 600);
+    for at in right.len() - 600..right.len() {
+        let mut model = Vec::new();
+        assert_eq!(take_whole(&right, PATH, &mut model), Ok(RIGHT.map(|verdict| (right.len(), verdict))));
+        let mut bytes = right.clone();
+        bytes[at] ^= 1;
+        let wrong = Verdict { status: 200, body_right: false };
+        assert_eq!(take_whole(&bytes, PATH, &mut model), Ok(Some((right.len(), wrong))), "byte {at}");
+        assert_eq!(model, right, "what was wrong is no model");
+    }
+}
+
+#[test]
+fn whole_answer_to_another_request_of_another_length_or_status_is_wrong() {
+    let (no_model, wrong) = (Vec::new, Verdict { status: 200, body_right: false });
+    for bytes in [answer(b"/b/600/c17/r124", 600), answer(PATH, 599)] {
+        assert_eq!(take_whole(&bytes, PATH, &mut no_model()), Ok(Some((bytes.len(), wrong))));
+    }
+    let refused = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n";
+    let verdict = Verdict { status: 503, body_right: false };
+    assert_eq!(take_whole(refused, PATH, &mut no_model()), Ok(Some((refused.len(), verdict))));
+    assert!(take_whole(b"HTTP/1.1 200 OK\r\ncontent-length: 65537\r\n\r\n", PATH, &mut no_model()).is_err());
+    assert!(take_whole(&[b'H'; HEAD_BYTES_MAX + 1], PATH, &mut no_model()).is_err());
 }
