@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use crate::contestants::Contestant::{self, Direct, Envoy, Epoll, EpollOff, Floor, Haproxy, IoUring, Nginx, Varnish};
+use crate::contestants::Contestant::{
+    self, Direct, Envoy, EnvoyAll, EnvoySome, Epoll, EpollAll, EpollOff, EpollSome, Floor, Haproxy, IoUring, Nginx,
+    Varnish,
+};
 use crate::contestants::Setup;
 use crate::load::{Pace, Transfers};
 use Bound::{AtLeast, AtMost};
@@ -36,6 +39,8 @@ pub enum Case {
     Unique,
     /// The same with two workers, so that they look for each other's flights
     UniqueTwo,
+    /// Tracing off, of one request in a hundred, of all
+    Traced,
 }
 
 /// The load of a case.
@@ -132,22 +137,31 @@ impl Case {
             ),
             Self::Unique => (unique, false, KIB, CONNECTIONS, Pace::Closed),
             Self::UniqueTwo => (unique_two, false, KIB, CONNECTIONS, Pace::Closed),
+            Self::Traced => (
+                "tracing off, 1 %, 100 %, over OTLP/HTTP; HTTP/1.1 keep-alive, 1 KiB, 64 connections",
+                false,
+                KIB,
+                CONNECTIONS,
+                Pace::Closed,
+            ),
         };
         Shape { title, over_tls, body_bytes, connections, pace }
     }
 
     /// How its contestants are set up.
     pub fn setup(self) -> Setup {
+        let alone = Setup { workers: 1, shares: false, traces: false };
         match self {
-            Self::Herd => Setup { workers: 2, shares: true },
-            Self::UniqueTwo => Setup { workers: 2, shares: false },
-            _ => Setup { workers: 1, shares: false },
+            Self::Herd => Setup { workers: 2, shares: true, ..alone },
+            Self::UniqueTwo => Setup { workers: 2, ..alone },
+            Self::Traced => Setup { traces: true, ..alone },
+            _ => alone,
         }
     }
 
     /// Whether its contestants run beside each other, and one works while the others sleep.
     pub fn takes_turns(self) -> bool {
-        matches!(self, Self::Unique | Self::UniqueTwo)
+        matches!(self, Self::Unique | Self::UniqueTwo | Self::Traced)
     }
 
     /// Not where a request is no unit: in silence, beside transfers, and where most of them wait.
@@ -172,6 +186,7 @@ impl Case {
             Self::Herd => &[Epoll, IoUring, Nginx, Varnish, Direct],
             Self::Pipelined => &[Epoll, IoUring, Nginx],
             Self::Unique | Self::UniqueTwo => &[Epoll, EpollOff],
+            Self::Traced => &[Epoll, EpollSome, EpollAll, Envoy, EnvoySome, EnvoyAll],
             _ => &[Epoll, IoUring, Nginx, Haproxy, Floor],
         }
     }
@@ -179,7 +194,9 @@ impl Case {
     /// The figure that comes first in the table and that the goals speak of.
     pub fn lead(self) -> &'static str {
         match self {
-            Self::H1 | Self::Tls | Self::Connect | Self::Handshake | Self::Unique | Self::UniqueTwo => CPU_PER_REQUEST,
+            Self::H1 | Self::Tls | Self::Connect | Self::Handshake | Self::Unique | Self::UniqueTwo | Self::Traced => {
+                CPU_PER_REQUEST
+            }
             Self::Body64k | Self::Body1m | Self::TlsBody64k | Self::TlsBody1m => CPU_PER_KIB,
             Self::Pace | Self::TlsPace => P50,
             Self::Beside => P99_ADDED,
@@ -221,12 +238,18 @@ impl Case {
                 to(&[Nginx], Bound::None),
             ],
             Self::Unique | Self::UniqueTwo => vec![to(&[EpollOff], AtMost(1.01))],
+            Self::Traced => {
+                let some = Goal { driver: Some(EpollSome), ..to(&[Epoll], AtMost(1.02)) };
+                let all = goal(CPU_ADDED, Compared::Ratio(&[EnvoyAll]), AtMost(1.0));
+                vec![some, Goal { driver: Some(EpollAll), ..all }]
+            }
         }
     }
 }
 
 pub const CPU_PER_REQUEST: &str = "CPU µs/request";
 pub const CPU_PER_KIB: &str = "CPU ns/KiB";
+pub const CPU_ADDED: &str = "added CPU µs/request";
 pub const P50: &str = "p50 µs";
 pub const P99: &str = "p99 µs";
 pub const P50_ADDED: &str = "added p50 µs";

@@ -7,12 +7,14 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use clap::ValueEnum;
+
 use crate::cases::Case;
 use crate::contestants::{Contestant, Programs};
 use crate::load::Outcome;
 use crate::measure::{self, Bench};
 use crate::report::{self, CaseResult, Row, RowOutcome};
-use crate::{machine, sys, unique};
+use crate::{machine, sys, turns};
 
 #[derive(clap::Args)]
 pub struct Options {
@@ -80,6 +82,7 @@ pub fn run(options: &Options) -> Outcome<ExitCode> {
         haproxy: options.haproxy.clone(),
         envoy: options.envoy.clone().or_else(envoy_of_environment),
         varnish: options.varnish.clone(),
+        collector: None,
     };
     let entrants = entrants(options, &programs);
     let folder = tempfile::tempdir()?;
@@ -140,15 +143,12 @@ struct Entrant {
 }
 
 fn entrants(options: &Options, programs: &Programs) -> Vec<Entrant> {
-    use Contestant::{Direct, Envoy, Epoll, EpollOff, Floor, Haproxy, IoUring, Nginx, Varnish};
     let wanted = |contestant: &Contestant| {
         options.cases.iter().any(|case| case.contestants().contains(contestant))
             && (options.only.is_empty() || options.only.contains(contestant))
     };
     let mut entrants = Vec::new();
-    for contestant in
-        [Epoll, EpollOff, IoUring, Nginx, Haproxy, Envoy, Varnish, Floor, Direct].into_iter().filter(wanted)
-    {
+    for contestant in Contestant::value_variants().iter().copied().filter(wanted) {
         let program = contestant.program(programs);
         if let Err(error) = &program {
             eprintln!("MISSING: {}: {error}", contestant.name());
@@ -207,7 +207,7 @@ fn run_case(bench: &Bench, case: Case, entrants: &[Entrant], rounds: u32) -> Out
 fn run_turns(bench: &Bench, case: Case, rows: &mut [Row], place: &str) -> Outcome<()> {
     let mut running: Vec<_> = rows.iter_mut().filter(|row| matches!(row.outcome, RowOutcome::Ran { .. })).collect();
     let contestants: Vec<_> = running.iter().map(|row| row.contestant).collect();
-    let turns = unique::samples(bench, case, &contestants).map_err(|error| error.to_string());
+    let turns = turns::samples(bench, case, &contestants).map_err(|error| error.to_string());
     if sys::interrupted() {
         return Err("interrupted".into());
     }

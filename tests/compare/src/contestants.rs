@@ -17,10 +17,18 @@ pub enum Contestant {
     Epoll,
     /// Slipstream under epoll with `--coalesce off`
     EpollOff,
+    /// Slipstream under epoll, one request in a hundred traced
+    EpollSome,
+    /// Slipstream under epoll, every request traced
+    EpollAll,
     IoUring,
     Nginx,
     Haproxy,
     Envoy,
+    /// Envoy, one request in a hundred traced
+    EnvoySome,
+    /// Envoy, every request traced
+    EnvoyAll,
     Varnish,
     /// The forwarder of this crate that parses nothing
     Floor,
@@ -34,6 +42,8 @@ pub struct Setup {
     pub workers: usize,
     /// Peers that can let requests share an answer are told to. Slipstream does so by itself.
     pub shares: bool,
+    /// Peers that trace make an id for each request, also where they are not to trace: it is what they draw lots by.
+    pub traces: bool,
 }
 
 /// What a contestant is started with.
@@ -45,6 +55,8 @@ pub struct Ground {
     pub origin: SocketAddr,
     pub plain: SocketAddr,
     pub tls: SocketAddr,
+    /// Where spans go.
+    pub sink: SocketAddr,
     pub files: tls::Files,
 }
 
@@ -57,6 +69,8 @@ pub struct Programs {
     pub haproxy: Option<PathBuf>,
     pub envoy: Option<PathBuf>,
     pub varnish: Option<PathBuf>,
+    /// Where spans go instead of to one of this crate's.
+    pub collector: Option<SocketAddr>,
 }
 
 impl Contestant {
@@ -64,10 +78,14 @@ impl Contestant {
         match self {
             Self::Epoll => "Slipstream, epoll",
             Self::EpollOff => "Slipstream, epoll, coalescing off",
+            Self::EpollSome => "Slipstream, epoll, 1 % traced",
+            Self::EpollAll => "Slipstream, epoll, all traced",
             Self::IoUring => "Slipstream, io_uring",
             Self::Nginx => "nginx",
             Self::Haproxy => "HAProxy",
             Self::Envoy => "Envoy",
+            Self::EnvoySome => "Envoy, 1 % traced",
+            Self::EnvoyAll => "Envoy, all traced",
             Self::Varnish => "Varnish",
             Self::Floor => "floor",
             Self::Direct => "direct, no proxy",
@@ -77,14 +95,36 @@ impl Contestant {
     /// How the names of the threads start that carry its connections; "" is any name.
     pub fn worker_threads(self) -> &'static str {
         match self {
-            Self::Epoll | Self::EpollOff | Self::IoUring => "worker-",
-            Self::Nginx | Self::Haproxy | Self::Envoy | Self::Varnish | Self::Floor | Self::Direct => "",
+            _ if self.is_slipstream() => "worker-",
+            _ => "",
+        }
+    }
+
+    fn is_slipstream(self) -> bool {
+        matches!(self, Self::Epoll | Self::EpollOff | Self::EpollSome | Self::EpollAll | Self::IoUring)
+    }
+
+    /// The share of requests that are traced; `None`: it does not trace.
+    pub fn traced(self) -> Option<f64> {
+        match self {
+            Self::EpollSome | Self::EnvoySome => Some(0.01),
+            Self::EpollAll | Self::EnvoyAll => Some(1.0),
+            _ => None,
+        }
+    }
+
+    /// The same one that does not trace.
+    pub fn untraced(self) -> Option<Self> {
+        match self {
+            Self::EpollSome | Self::EpollAll => Some(Self::Epoll),
+            Self::EnvoySome | Self::EnvoyAll => Some(Self::Envoy),
+            _ => None,
         }
     }
 
     /// Whether identical requests that are in flight share one answer, whatever the setup.
     pub fn coalesces(self) -> bool {
-        matches!(self, Self::Epoll | Self::IoUring)
+        self.is_slipstream() && self != Self::EpollOff
     }
 
     /// Its name on the command line.
@@ -95,18 +135,20 @@ impl Contestant {
     /// The program; the error says what to do to have it.
     pub fn program(self, programs: &Programs) -> Result<PathBuf, String> {
         match self {
-            Self::Epoll | Self::EpollOff | Self::IoUring if programs.proxy.is_file() => Ok(programs.proxy.clone()),
-            Self::Epoll | Self::EpollOff | Self::IoUring => Err(format!(
-                "{} is not there: build it with `cargo build --release -p slipstream-proxy`, or say --proxy PATH",
-                programs.proxy.display()
-            )),
+            Self::Epoll | Self::EpollOff | Self::EpollSome | Self::EpollAll | Self::IoUring => match &programs.proxy {
+                proxy if proxy.is_file() => Ok(proxy.clone()),
+                proxy => Err(format!(
+                    "{} is not there: build it with `cargo build --release -p slipstream-proxy`, or say --proxy PATH",
+                    proxy.display()
+                )),
+            },
             Self::Nginx => {
                 find("nginx", programs.nginx.as_deref(), on_path(), "`apt-get install nginx-light`, or --nginx PATH")
             }
             Self::Haproxy => {
                 find("haproxy", programs.haproxy.as_deref(), on_path(), "`apt-get install haproxy`, or --haproxy PATH")
             }
-            Self::Envoy => find(
+            Self::Envoy | Self::EnvoySome | Self::EnvoyAll => find(
                 "envoy",
                 programs.envoy.as_deref(),
                 on_path().chain(cached_envoy()),
@@ -124,7 +166,8 @@ impl Contestant {
         let argument = match self {
             Self::Nginx | Self::Haproxy => "-v",
             Self::Varnish => "-V",
-            Self::Epoll | Self::EpollOff | Self::IoUring | Self::Envoy => "--version",
+            Self::Epoll | Self::EpollOff | Self::EpollSome | Self::EpollAll | Self::IoUring => "--version",
+            Self::Envoy | Self::EnvoySome | Self::EnvoyAll => "--version",
             Self::Floor => return "this crate: raw epoll; TLS by rustls with aws-lc-rs".to_string(),
             Self::Direct => return "load and origin of this crate".to_string(),
         };
@@ -146,6 +189,10 @@ impl Contestant {
                 slipstream(&mut command, "epoll", programs, ground);
                 command.args(["--coalesce", "off"]);
             }
+            Self::EpollSome | Self::EpollAll => {
+                slipstream(&mut command, "epoll", programs, ground);
+                command.envs(tracing(self.traced(), programs.collector.unwrap_or(ground.sink)));
+            }
             Self::IoUring => slipstream(&mut command, "io_uring", programs, ground),
             Self::Nginx => {
                 let config = write(ground, "nginx.conf", &nginx_config(ground))?;
@@ -154,8 +201,9 @@ impl Contestant {
             Self::Haproxy => {
                 command.arg("-db").arg("-f").arg(write(ground, "haproxy.cfg", &haproxy_config(ground))?);
             }
-            Self::Envoy => {
-                command.arg("-c").arg(write(ground, "envoy.yaml", &envoy_config(ground))?);
+            Self::Envoy | Self::EnvoySome | Self::EnvoyAll => {
+                let config = envoy_config(self.traced(), ground);
+                command.arg("-c").arg(write(ground, &format!("{self:?}.yaml"), &config)?);
                 command.args(["--concurrency", &ground.setup.workers.to_string(), "--disable-hot-restart"]);
                 command.args(["--log-level", "error"]);
             }
@@ -210,15 +258,35 @@ fn write(ground: &Ground, name: &str, text: &str) -> io::Result<PathBuf> {
 
 fn slipstream(command: &mut Command, driver: &str, programs: &Programs, ground: &Ground) {
     let workers = ground.setup.workers.to_string();
-    command.arg("run").args(["--workers", &workers, "--admin", "off", "--io-driver", driver]);
+    command.arg("run").args(["--workers", &workers, "--io-driver", driver]);
+    if !programs.proxy_arguments.iter().any(|argument| argument.starts_with("--admin")) {
+        command.args(["--admin", "off"]);
+    }
     command.args(["--listen", &format!("http://{}", ground.plain), "--listen", &format!("https://{}", ground.tls)]);
     command.args(["--upstream", &format!("http://{}", ground.origin)]);
     command.arg("--tls-cert").arg(&ground.files.chain).arg("--tls-key").arg(&ground.files.key);
     command.args(&programs.proxy_arguments);
 }
 
+/// For spans alone. They leave in messages of 512, after a fifth of a second at the latest: within the turn that they are of.
+fn tracing(share: Option<f64>, collector: SocketAddr) -> Vec<(&'static str, String)> {
+    let Some(share) = share else { return Vec::new() };
+    vec![
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://{collector}")),
+        ("OTEL_TRACES_SAMPLER", "traceidratio".into()),
+        ("OTEL_TRACES_SAMPLER_ARG", share.to_string()),
+        ("OTEL_METRICS_EXPORTER", "none".into()),
+        ("OTEL_LOGS_EXPORTER", "none".into()),
+        ("OTEL_BSP_SCHEDULE_DELAY", BATCH_DELAY_MS.to_string()),
+        ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", BATCH_SPANS.to_string()),
+    ]
+}
+
+const BATCH_SPANS: u32 = 512;
+const BATCH_DELAY_MS: u32 = 200;
+
 fn nginx_config(ground: &Ground) -> String {
-    let Ground { setup, folder, cache, origin, plain, tls, files } = ground;
+    let Ground { setup, folder, cache, origin, plain, tls, files, .. } = ground;
     let workers = setup.workers;
     // As Slipstream's workers do: without it one worker may take all connections, because the other slept.
     let reuseport = if workers > 1 { "reuseport" } else { "" };
@@ -313,8 +381,25 @@ backend o
     )
 }
 
-fn envoy_config(ground: &Ground) -> String {
-    let Ground { origin, plain, tls, files, .. } = ground;
+fn envoy_config(traced: Option<f64>, ground: &Ground) -> String {
+    let Ground { setup, origin, plain, tls, sink, files, .. } = ground;
+    let request_ids = setup.traces;
+    // A span for the client's side and one for the app's, as Slipstream has them; in messages as large as Slipstream's, where Envoy's own are of 5.
+    let tracing = traced.map_or(String::new(), |share| {
+        format!(
+            r#"          tracing:
+            random_sampling: {{ value: {} }}
+            spawn_upstream_span: true
+            provider:
+              name: envoy.tracers.opentelemetry
+              typed_config:
+                "@type": type.googleapis.com/envoy.config.trace.v3.OpenTelemetryConfig
+                http_service: {{ http_uri: {{ uri: "http://{sink}/v1/traces", cluster: sink, timeout: 10s }} }}
+                service_name: envoy
+"#,
+            share * 100.0
+        )
+    });
     let listener = |name: &str, address: &SocketAddr, transport: &str| {
         format!(
             r#"  - name: {name}
@@ -325,10 +410,10 @@ fn envoy_config(ground: &Ground) -> String {
         typed_config:
           "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
           stat_prefix: {name}
-          generate_request_id: false
+          generate_request_id: {request_ids}
           route_config: {{ virtual_hosts: [{{ name: v, domains: ["*"], routes: [{{ match: {{ prefix: / }}, route: {{ cluster: o, timeout: 60s }} }}] }}] }}
           http_filters: [{{ name: envoy.filters.http.router, typed_config: {{ "@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router }} }}]
-{transport}"#,
+{tracing}{transport}"#,
             address.ip(),
             address.port()
         )
@@ -355,11 +440,21 @@ fn envoy_config(ground: &Ground) -> String {
     connect_timeout: 5s
     circuit_breakers: {{ thresholds: [{{ max_connections: 1000000, max_pending_requests: 1000000, max_requests: 1000000 }}] }}
     load_assignment: {{ cluster_name: o, endpoints: [{{ lb_endpoints: [{{ endpoint: {{ address: {{ socket_address: {{ address: {}, port_value: {} }} }} }} }}] }}] }}
+  - name: sink
+    type: STATIC
+    connect_timeout: 5s
+    load_assignment: {{ cluster_name: sink, endpoints: [{{ lb_endpoints: [{{ endpoint: {{ address: {{ socket_address: {{ address: {}, port_value: {} }} }} }} }}] }}] }}
+layered_runtime:
+  layers:
+  - name: batches
+    static_layer: {{ "tracing.opentelemetry.min_flush_spans": {BATCH_SPANS}, "tracing.opentelemetry.flush_interval_ms": {BATCH_DELAY_MS} }}
 "#,
         listener("plain", plain, ""),
         listener("tls", tls, &transport),
         origin.ip(),
-        origin.port()
+        origin.port(),
+        sink.ip(),
+        sink.port()
     )
 }
 

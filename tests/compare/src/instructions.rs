@@ -1,4 +1,5 @@
-//! Instructions for a request that has nothing to share, coalescing on and off: a figure that a noisy machine does not move.
+//! Instructions for a request that has nothing to share, coalescing on and off, and tracing on and off: figures that a noisy machine does not
+//! move.
 //!
 //! In: the proxy and valgrind. Out: a table on stdout. The proxy runs under callgrind and answers a fixed number of GETs on one connection,
 //! each for another path; what it takes to start and to end falls out of the difference of two runs. User space only: callgrind does not
@@ -13,6 +14,13 @@ use crate::contestants::{self, Contestant, Programs, Setup};
 use crate::load::{Length, Outcome, Pace, Plan, Shifts};
 use crate::measure::Bench;
 use crate::{machine, stats, sys};
+
+/// What costs, with whom, without whom, and by how many workers.
+const COSTS: [(&str, Contestant, Contestant, usize); 3] = [
+    ("coalescing", Contestant::Epoll, Contestant::EpollOff, 1),
+    ("coalescing", Contestant::Epoll, Contestant::EpollOff, 2),
+    ("tracing 1 %", Contestant::EpollSome, Contestant::Epoll, 1),
+];
 
 /// Of the two runs whose difference counts.
 const REQUESTS: [u64; 2] = [500, 4500];
@@ -30,6 +38,9 @@ pub struct Options {
     /// valgrind's program [default: from PATH]
     #[arg(long)]
     valgrind: Option<PathBuf>,
+    /// Only rows whose name has this in it: `coalescing`, `tracing`
+    #[arg(long, default_value = "")]
+    only: String,
     /// How often each count is repeated
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
     rounds: u32,
@@ -56,13 +67,13 @@ pub fn run(options: &Options) -> Outcome<ExitCode> {
         "- callgrind, epoll, one connection; the difference of {many} and {few} requests; {} rounds",
         options.rounds
     );
-    println!("\n| workers | coalescing | off | more | ratio by round |\n| --- | --- | --- | --- | --- |");
-    for workers in [1, 2] {
-        let setup = Setup { workers, shares: false };
+    println!("\n| what | workers | with | without | more | ratio by round |\n| --- | --- | --- | --- | --- | --- |");
+    for (what, with, without, workers) in COSTS.into_iter().filter(|(what, ..)| what.contains(&options.only)) {
+        let setup = Setup { workers, shares: false, traces: false };
         let (mut on, mut off) = (Vec::new(), Vec::new());
         for _ in 0..options.rounds {
-            on.push(instructions(&bench, &valgrind, Contestant::Epoll, setup)?);
-            off.push(instructions(&bench, &valgrind, Contestant::EpollOff, setup)?);
+            on.push(instructions(&bench, &valgrind, with, setup)?);
+            off.push(instructions(&bench, &valgrind, without, setup)?);
         }
         let ratios: Vec<f64> = on.iter().zip(&off).map(|(on, off)| on / off).collect();
         let cell = |values: &[f64], digits: usize| match stats::spread(values) {
@@ -72,7 +83,8 @@ pub fn run(options: &Options) -> Outcome<ExitCode> {
             None => "–".to_string(),
         };
         let more: Vec<f64> = on.iter().zip(&off).map(|(on, off)| on - off).collect();
-        println!("| {workers} | {} | {} | {} | {} |", cell(&on, 0), cell(&off, 0), cell(&more, 0), cell(&ratios, 3));
+        let cells = [cell(&on, 0), cell(&off, 0), cell(&more, 0), cell(&ratios, 3)].join(" | ");
+        println!("| {what} | {workers} | {cells} |");
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -24,7 +24,7 @@ use crate::sys::{self, Epoll};
 use crate::wire::{self, Verdict};
 use connection::Connection;
 pub use herd::Herd;
-pub use shift::{Length, Shifts};
+pub use shift::{Length, Shift, Shifts};
 
 pub type Outcome<T> = Result<T, Box<dyn Error>>;
 

@@ -10,6 +10,7 @@ mod cases;
 mod compare;
 mod contestants;
 mod counters;
+mod dead;
 mod floor;
 mod herd;
 mod idle;
@@ -21,11 +22,12 @@ mod origin;
 mod probe;
 mod process;
 mod report;
+mod sink;
 mod stats;
 #[allow(unsafe_code)]
 mod sys;
 mod tls;
-mod unique;
+mod turns;
 mod wire;
 
 use std::net::{SocketAddr, TcpListener};
@@ -52,11 +54,19 @@ struct Cli {
 /// The parts that a comparison starts as processes of their own.
 #[derive(Subcommand)]
 enum Part {
-    /// Count what coalescing costs where there is nothing to coalesce: instructions for a GET that never repeats, on and off, by valgrind
+    /// Count what coalescing costs where there is nothing to coalesce, and what tracing does: instructions for a GET that never repeats, by valgrind
     Instructions(instructions::Options),
+    /// Trace two million requests for a collector that is dead: memory, and spans that are lost
+    DeadCollector(dead::Options),
     /// Serve /b/<bytes>/... and count requests
     #[command(hide = true)]
     Origin {
+        #[arg(long)]
+        listen: SocketAddr,
+    },
+    /// Take spans by OTLP over HTTP and count them
+    #[command(hide = true)]
+    Sink {
         #[arg(long)]
         listen: SocketAddr,
     },
@@ -80,6 +90,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.part {
         Some(Part::Instructions(options)) => instructions::run(&options),
+        Some(Part::DeadCollector(options)) => dead::run(&options),
         Some(part) => serve(part).map(|()| ExitCode::SUCCESS),
         None => compare::run(&cli.options),
     };
@@ -91,8 +102,9 @@ fn main() -> ExitCode {
 
 fn serve(part: Part) -> Outcome<()> {
     match part {
-        Part::Instructions(_) => {}
+        Part::Instructions(_) | Part::DeadCollector(_) => {}
         Part::Origin { listen } => origin::serve(&TcpListener::bind(listen)?)?,
+        Part::Sink { listen } => sink::serve(&TcpListener::bind(listen)?)?,
         Part::Floor { listen, tls_listen, tls_cert, tls_key, upstream } => {
             let config = tls::server_config(&tls_cert, &tls_key)?;
             let (plain, tls) = (TcpListener::bind(listen)?, TcpListener::bind(tls_listen)?);

@@ -30,6 +30,7 @@ const TICK: Duration = Duration::from_millis(10);
 /// What all samples of a run share.
 pub struct Bench {
     pub programs: Programs,
+    load_cpu: usize,
     pub proxy_cpu: usize,
     pub warm_up: Duration,
     pub window: Duration,
@@ -60,6 +61,7 @@ impl Bench {
         origin_process.wait_ready(READY_MAX, || probe::get_once(origin, None))?;
         Ok(Self {
             programs,
+            load_cpu: cpus.0,
             proxy_cpu: cpus.1,
             warm_up: times.0,
             window: times.1,
@@ -94,21 +96,34 @@ impl Bench {
             origin: self.origin,
             plain: process::free_port()?,
             tls: process::free_port()?,
+            sink: process::free_port()?,
             files: self.files.clone(),
         };
         let program = contestant.program(&self.programs)?;
         let Some(mut command) = contestant.command(&program, &self.programs, &ground)? else {
-            return Ok(Started { pids: Vec::new(), target: self.origin, running: None, _cache: cache });
+            return Ok(Started { pids: Vec::new(), target: self.origin, running: None, sink: None, _cache: cache });
         };
+        let sink = contestant.traced().map(|_| self.start_sink(contestant, ground.sink)).transpose()?;
         if let Some(mut runner) = runner {
             runner.arg(command.get_program()).args(command.get_args());
+            runner.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
             command = runner;
         }
         let log = self.folder.join(format!("{contestant:?}.log"));
         let mut running = process::start(command, self.cpus_of(setup), &log)?;
         let (target, client) = if over_tls { (ground.tls, Some(&self.client)) } else { (ground.plain, None) };
         running.wait_ready(ready_max, || probe::get_once(target, client))?;
-        Ok(Started { pids: running.pids()?, target, running: Some(running), _cache: cache })
+        Ok(Started { pids: running.pids()?, target, running: Some(running), sink, _cache: cache })
+    }
+
+    /// Starts the collector of a contestant beside load and origin.
+    fn start_sink(&self, contestant: Contestant, address: SocketAddr) -> Outcome<Sink> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(["sink", "--listen", &address.to_string()]);
+        let log = self.folder.join(format!("{contestant:?}-sink.log"));
+        let mut running = process::start(command, self.load_cpu..=self.load_cpu, &log)?;
+        running.wait_ready(READY_MAX, || probe::received(address).map(drop))?;
+        Ok(Sink { address, _running: running })
     }
 
     /// The last cores, as many as there are workers. On a machine of two, two workers share one with load and origin.
@@ -164,11 +179,23 @@ pub struct Started {
     pub pids: Vec<u32>,
     pub target: SocketAddr,
     running: Option<Running>,
+    sink: Option<Sink>,
     /// Dropped after whoever uses it.
     _cache: TempDir,
 }
 
+/// Where a contestant sends its spans.
+struct Sink {
+    address: SocketAddr,
+    _running: Running,
+}
+
 impl Started {
+    /// How many have come to its collector; `None`: it has none.
+    pub fn spans(&self) -> Outcome<Option<u64>> {
+        Ok(self.sink.as_ref().map(|sink| probe::received(sink.address)).transpose()?)
+    }
+
     /// Ends it in order, and says whether it did within that time.
     pub fn end(self, within: Duration) -> bool {
         self.running.is_none_or(|running| running.end(within))

@@ -32,13 +32,21 @@ pub enum RowOutcome {
 }
 
 impl CaseResult {
-    /// Latencies of a case in which the direct way takes part also stand as what each contestant added to it in that round.
+    /// Latencies of a case in which the direct way takes part also stand as what each contestant added to it in that round; and CPU as what
+    /// tracing added.
     pub fn new(case: Case, mut rows: Vec<Row>) -> Self {
         if case.lead() == cases::P50
             && let Some(direct) = rows.iter().find(|row| row.contestant == Contestant::Direct)
         {
             let direct = direct.by_round(cases::P50);
             rows.iter_mut().for_each(|row| row.add_differences(cases::P50, &direct, cases::P50_ADDED));
+        }
+        for number in 0..rows.len() {
+            let untraced = rows[number].contestant.untraced();
+            if let Some(base) = rows.iter().find(|row| Some(row.contestant) == untraced) {
+                let base = base.by_round(cases::CPU_PER_REQUEST);
+                rows[number].add_differences(cases::CPU_PER_REQUEST, &base, cases::CPU_ADDED);
+            }
         }
         Self { case, rows }
     }
@@ -86,7 +94,8 @@ impl CaseResult {
     fn goals(&self) -> String {
         let mut out = String::new();
         let took_part = |driver: &Contestant| self.rows.iter().any(|row| row.contestant == *driver);
-        for driver in [Contestant::Epoll, Contestant::IoUring].into_iter().filter(took_part) {
+        let ours = [Contestant::Epoll, Contestant::IoUring, Contestant::EpollSome, Contestant::EpollAll];
+        for driver in ours.into_iter().filter(took_part) {
             for goal in self.case.goals() {
                 if let Some((what, values)) = self.reached(driver, goal) {
                     let bound = match goal.bound {

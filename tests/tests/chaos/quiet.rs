@@ -1,6 +1,8 @@
 //! After a storm: all that it took of the process is given back.
 
-use slipstream_tests::{Client, Metrics, Running, eventually};
+use std::time::{Duration, Instant};
+
+use slipstream_tests::{Client, DEADLINE, Metrics, Running};
 
 use crate::WORKERS;
 
@@ -32,13 +34,7 @@ impl Rest {
         drop(calm);
         let metrics = nothing_is_under_way(proxy);
         assert_eq!((metrics.panics(), parked(&metrics)), (0, 0), "{}", proxy.stderr());
-        let descriptors = eventually("descriptors are as before", || {
-            // The scrape's own connection comes and goes, and so do idle ones: both must hold still around the count.
-            let (idle, open) = (upstream(&proxy.metrics(), "open"), descriptors(proxy));
-            let holds_still = upstream(&proxy.metrics(), "open") == idle && descriptors(proxy) == open;
-            let own = open.checked_sub(idle)?;
-            (holds_still && before.is_none_or(|before| own == before.descriptors)).then_some(own)
-        });
+        let descriptors = own_descriptors(proxy, before);
         Rest { descriptors, memory_used: metrics.sum("slipstream_memory_used_bytes"), resident: proxy.resident_bytes() }
     }
 
@@ -65,6 +61,37 @@ fn upstream(metrics: &Metrics, which: &str) -> u64 {
     metrics.sum(&format!("slipstream_upstream_connections_{which}"))
 }
 
-fn descriptors(proxy: &Running) -> u64 {
-    std::fs::read_dir(format!("/proc/{}/fd", proxy.pid())).expect("the process is there").count() as u64
+/// How many descriptors there are beside those of idle connections to the app: the least of several looks, since the scrape's own connection
+/// may not be gone yet when it is counted. Waits until they are no more than `before`.
+fn own_descriptors(proxy: &Running, before: Option<Rest>) -> u64 {
+    const LOOKS: usize = 16;
+    let until = Instant::now() + DEADLINE;
+    let mut least = u64::MAX;
+    for look in 1.. {
+        let idle = upstream(&proxy.metrics(), "open");
+        let open = descriptors(proxy);
+        // Idle connections come to their end by and by.
+        if upstream(&proxy.metrics(), "open") == idle
+            && let Some(own) = (open.len() as u64).checked_sub(idle)
+        {
+            least = least.min(own);
+        }
+        if look >= LOOKS && before.is_none_or(|before| least <= before.descriptors) {
+            break;
+        }
+        assert!(Instant::now() < until, "waited {DEADLINE:?} for {before:?}: {least} beside {idle} idle, of {open:#?}");
+        std::thread::park_timeout(Duration::from_millis(2));
+    }
+    least
+}
+
+/// What each open descriptor stands for.
+fn descriptors(proxy: &Running) -> Vec<String> {
+    let open = std::fs::read_dir(format!("/proc/{}/fd", proxy.pid())).expect("the process is there");
+    let what = |entry: std::io::Result<std::fs::DirEntry>| {
+        let path = entry.expect("it can be read").path();
+        let target = std::fs::read_link(&path).map_or_else(|_| "closed".into(), |target| target.display().to_string());
+        format!("{}: {target}", path.file_name().unwrap_or_default().display())
+    };
+    open.map(what).collect()
 }

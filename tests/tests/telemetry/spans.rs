@@ -117,7 +117,7 @@ on_both_drivers! { needs "tests/otel/build";
         let [server] = &scene.next(1)[..] else { panic!("one span") };
         assert_eq!((server.kind, text(&server.attributes, "slipstream.shed")), (Kind::Server, "queue"));
         assert_eq!(text(&server.attributes, "error.type"), "queue");
-        assert!(server.attributes["slipstream.queue.wait"].as_f64().unwrap() >= 0.05);
+        assert!(server.attributes["slipstream.queue.wait"].as_f64().unwrap() > 0.0);
     }
 
     fn caller_that_leaves_is_no_error(driver: Driver) {

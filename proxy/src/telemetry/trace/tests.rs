@@ -172,3 +172,12 @@ fn identities_differ_and_are_never_0() {
     assert!(all.len() == 10_000 && !all.contains(&0));
     assert_ne!(ids.trace(), ids.trace());
 }
+
+#[test]
+fn identities_read_as_std_writes_numbers() {
+    let ids = Ids::new(11);
+    for (trace, span) in (0..2000).map(|_| (ids.trace(), ids.span())).chain([(TraceId(1), SpanId(u64::MAX))]) {
+        assert_eq!(trace.hex()[..], *format!("{:032x}", trace.0).as_bytes());
+        assert_eq!(span.hex()[..], *format!("{:016x}", span.0).as_bytes());
+    }
+}
