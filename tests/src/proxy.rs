@@ -115,7 +115,7 @@ impl Proxy {
         loop {
             match lines.recv_timeout(DEADLINE) {
                 Ok(line) if line == "ready" => {
-                    running.lines = Some(lines);
+                    running.lines = Some(Mutex::new(lines));
                     return running;
                 }
                 Ok(line) => running.addresses.push(line),
@@ -199,7 +199,7 @@ pub struct Running {
     reader: Option<std::thread::JoinHandle<()>>,
     exited: bool,
     /// What it writes to stdout once it is ready.
-    lines: Option<Receiver<String>>,
+    lines: Option<Mutex<Receiver<String>>>,
     _config: Option<TempDir>,
     cgroup: Option<Cgroup>,
 }
@@ -312,7 +312,7 @@ impl Running {
 
     /// Waits for the next line of stdout with `needle` in it.
     pub fn line_of_stdout(&self, needle: &str) -> String {
-        let lines = self.lines.as_ref().expect("it has been started");
+        let lines = self.lines.as_ref().expect("it has been started").lock().unwrap();
         loop {
             match lines.recv_timeout(DEADLINE) {
                 Ok(line) if line.contains(needle) => return line,

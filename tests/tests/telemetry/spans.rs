@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use slipstream_tests::otel::{Collector, Kind, Status};
-use slipstream_tests::{Certs, Client, Driver, Origin, Proxy, Refusing, Tls, on_both_drivers};
+use slipstream_tests::{Certs, Client, Origin, Proxy, Refusing, Tls, on_both_drivers};
 
 use crate::scene::{
     Door, PARENT, Scene, TRACE, attributes, exporting, get, map, text, traceparent, usual_client, usual_server, with,
