@@ -19,6 +19,18 @@ fn words(text: &str) -> impl Iterator<Item = (usize, &str)> {
     lines.flat_map(move |(n, line)| line.split(cut).map(move |word| (n + 1, word.trim_end_matches(['.', ':']))))
 }
 
+/// `a/../b` is `b`.
+fn straight(path: &str) -> String {
+    let mut parts = Vec::new();
+    for part in path.split('/') {
+        match part {
+            ".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    parts.join("/")
+}
+
 fn absent(documents: &[File], paths: &BTreeSet<String>) -> Vec<String> {
     let mut complaints = Vec::new();
     for document in documents {
@@ -29,10 +41,8 @@ fn absent(documents: &[File], paths: &BTreeSet<String>) -> Vec<String> {
             if word.contains("://") || !(is_file || path.starts_with(".ci/")) {
                 continue;
             }
-            // From a folder of the root the folder above is the root.
-            let path = path.strip_prefix("../").unwrap_or(path);
             let mut folders = FOLDERS.into_iter().chain([folder.as_str()]);
-            if !folders.any(|folder| paths.contains(&format!("{folder}{path}"))) {
+            if !folders.any(|folder| paths.contains(&straight(&format!("{folder}{path}")))) {
                 complaints.push(format!("{}:{line}: there is no file {word}", document.path));
             }
         }
