@@ -208,7 +208,10 @@ struct DemoArgs {
 
 fn collector(text: &str) -> Result<Url, String> {
     Url::parse(text, None, 4318).map_err(|why| {
-        format!("found `{text}`, allowed: http://HOST:PORT or https://HOST:PORT, such as http://127.0.0.1:4318 ({why})")
+        let found = Url::redacted(text);
+        format!(
+            "found `{found}`, allowed: http://HOST:PORT or https://HOST:PORT, such as http://127.0.0.1:4318 ({why})"
+        )
     })
 }
 

@@ -8,6 +8,7 @@
 use std::fmt::{self, Write};
 use std::io;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::SystemTime;
 
 use tokio::sync::mpsc::{Receiver, Sender, channel};
@@ -67,11 +68,18 @@ const TAPPED_MAX: usize = 1024;
 
 static TAPPED: OnceLock<Sender<Entry>> = OnceLock::new();
 
-/// From here on every line of this process' log comes here too; what finds no room is left out. `None`: somebody has tapped it before.
+/// From here on every line of this process' log comes here too; what finds no room is left out and counted. `None`: somebody has tapped it before.
 pub fn tap() -> Option<Receiver<Entry>> {
     let (to, entries) = channel(TAPPED_MAX);
     TAPPED.set(to).ok().map(|()| entries)
 }
+
+/// How many lines have found no room since this was asked last.
+pub fn take_untapped() -> u64 {
+    UNTAPPED.swap(0, Relaxed)
+}
+
+static UNTAPPED: AtomicU64 = AtomicU64::new(0);
 
 struct Tap;
 
@@ -82,7 +90,9 @@ impl<S: tracing::Subscriber> Layer<S> for Tap {
         event.record(&mut message);
         let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let unix_ns = u64::try_from(since_1970.as_nanos()).unwrap_or(u64::MAX);
-        let _ = to.try_send(Entry { level: *event.metadata().level(), message: message.0, unix_ns });
+        if to.try_send(Entry { level: *event.metadata().level(), message: message.0, unix_ns }).is_err() {
+            UNTAPPED.fetch_add(1, Relaxed);
+        }
     }
 }
 

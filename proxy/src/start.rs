@@ -17,7 +17,8 @@ use crate::coalesce::{FlightSeed, Letters};
 use crate::config::{ListenerSettings, Settings, Snapshot, UpstreamSettings};
 use crate::control::{self, Control, ControlSettings, Exporting};
 use crate::io::{
-    Driver, DriverError, Listener, Runtime, bind, map_memory_from, pin_to_nth_cpu, raise_descriptor_limit,
+    Driver, DriverError, Listener, Runtime, bind, let_go_of_code, map_memory_from, pin_to_nth_cpu,
+    raise_descriptor_limit,
 };
 use crate::limits::Permits;
 use crate::listen::{Crew, Hall, Inbox, Listening, Lot, Places};
@@ -227,6 +228,8 @@ pub fn start(settings: Settings) -> Result<Running, StartError> {
             }
         }
     }
+    // What has been built is built.
+    let_go_of_code();
     ready.store(true, Ordering::Release);
     let driver = (driver.name(), driver.reason);
     Ok(Running { listeners, admin: control.admin, counters, control, driver, snapshot, permits, workers })

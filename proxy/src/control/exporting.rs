@@ -16,7 +16,7 @@ use crate::config::TelemetrySettings;
 use crate::otlp::metrics::{self, Period};
 use crate::otlp::{self, Batch, Batches, Exporter, LogRecord, Resource, Target};
 use crate::report::{self, Proxy};
-use crate::telemetry::exports::{ExportCounters, Signal};
+use crate::telemetry::exports::{ExportCounters, Outcome, Signal};
 use crate::telemetry::{Listening, Tracing};
 use crate::{log, tell};
 
@@ -49,6 +49,9 @@ impl Exporting {
         let traces = exporter(Signal::Traces, otlp.traces);
         let metrics = exporter(Signal::Metrics, otlp.metrics);
         let logs = exporter(Signal::Logs, otlp.logs);
+        if logs.is_some() {
+            exports.takes_records();
+        }
         for warning in &warnings {
             tracing::warn!("{warning}");
         }
@@ -166,12 +169,17 @@ async fn pass_on(
     exports: Arc<ExportCounters>,
     mut is_over: oneshot::Receiver<()>,
 ) {
-    loop {
-        let entry = tokio::select! {
-            entry = entries.recv() => entry,
-            _ = &mut is_over => entries.try_recv().ok(),
-        };
-        let Some(entry) = entry else { return };
+    let hand_on = |entry: log::Entry| {
         put(Some(&to), Signal::Logs, &exports, || tell::of_entry(&entry));
+        exports.add_items(Signal::Logs, Outcome::QueueFull, log::take_untapped());
+    };
+    loop {
+        tokio::select! {
+            Some(entry) = entries.recv() => hand_on(entry),
+            _ = &mut is_over => break,
+        }
+    }
+    while let Ok(entry) = entries.try_recv() {
+        hand_on(entry);
     }
 }

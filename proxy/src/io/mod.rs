@@ -23,6 +23,6 @@ pub use listener::{Accepted, Listener, bind};
 pub use reactor::{Deadline, Reactor};
 pub use stream::{IoError, Left, SentNow, Stream, connect};
 pub use sys::{
-    clock_coarse_ns as coarse_ns, clock_ns as exact_ns, map_memory_from, pin_to_nth_cpu, raise_descriptor_limit,
-    trim_memory, unix_s,
+    clock_coarse_ns as coarse_ns, clock_ns as exact_ns, let_go_of_code, map_memory_from, pin_to_nth_cpu,
+    raise_descriptor_limit, trim_memory, unix_s,
 };

@@ -225,6 +225,35 @@ pub fn trim_memory() {
     unsafe { libc::malloc_trim(0) };
 }
 
+/// Unmaps our program's code and constants, which are as its file has them: what is used is mapped again at its next use, which takes a
+/// part of a microsecond, and what only a start needs is not.
+pub fn let_go_of_code() {
+    unsafe extern "C" fn of_object(
+        info: *mut libc::dl_phdr_info,
+        _: libc::size_t,
+        _: *mut libc::c_void,
+    ) -> libc::c_int {
+        // SAFETY: the loader passes a description that lives for this call, with so many headers.
+        let (base, headers) = unsafe {
+            let info = &*info;
+            (info.dlpi_addr as usize, std::slice::from_raw_parts(info.dlpi_phdr, usize::from(info.dlpi_phnum)))
+        };
+        // SAFETY: no memory is passed.
+        let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) } as usize;
+        for header in headers.iter().filter(|header| header.p_type == libc::PT_LOAD && header.p_flags & libc::PF_W == 0)
+        {
+            let begin = base + header.p_vaddr as usize;
+            let (from, to) = (begin / page * page, (begin + header.p_memsz as usize).next_multiple_of(page));
+            // SAFETY: a segment that nobody may write to has nothing that its file has not, so the next use reads the same.
+            unsafe { libc::madvise(from as *mut libc::c_void, to - from, libc::MADV_DONTNEED) };
+        }
+        // The program itself comes first, and no other object is asked for.
+        1
+    }
+    // SAFETY: the function is called before this one returns, and takes no data.
+    unsafe { libc::dl_iterate_phdr(Some(of_object), std::ptr::null_mut()) };
+}
+
 /// Lets the process have as many descriptors as it may: the soft limit is raised to the hard one. Best effort.
 pub fn raise_descriptor_limit() {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };

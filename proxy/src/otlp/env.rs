@@ -49,6 +49,11 @@ impl Reader<'_> {
         (self.get)(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
     }
 
+    /// One of a set of words: upper and lower case are the same.
+    fn word(&self, name: &str) -> Option<String> {
+        self.text(name).map(|value| value.to_ascii_lowercase())
+    }
+
     /// Of a signal's own variable, else of that of all signals; with the name of the one that spoke.
     fn of_signal(&self, signal: Signal, what: &str) -> Option<(String, String)> {
         let own = format!("OTEL_EXPORTER_OTLP_{}_{what}", signal.infix());
@@ -98,9 +103,11 @@ impl Reader<'_> {
 
     fn propagators(&mut self) -> Propagators {
         const NAME: &str = "OTEL_PROPAGATORS";
-        let Some(value) = self.text(NAME) else { return Propagators::DEFAULT };
+        let Some(value) = self.word(NAME) else { return Propagators::DEFAULT };
         let mut found = Propagators::NONE;
+        let mut is_known = false;
         for name in value.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+            is_known |= matches!(name, "tracecontext" | "b3" | "b3multi" | "baggage" | "none");
             match name {
                 "tracecontext" => found.tracecontext = true,
                 "b3" => found.b3 = true,
@@ -110,12 +117,13 @@ impl Reader<'_> {
                 _ => self.warn(NAME, name, "tracecontext, baggage, b3, b3multi or none", "it is left out"),
             }
         }
-        found
+        // A list of nothing but mistakes is ignored.
+        if is_known { found } else { Propagators::DEFAULT }
     }
 
     fn sampler(&mut self) -> Sampler {
         const NAME: &str = "OTEL_TRACES_SAMPLER";
-        let Some(value) = self.text(NAME) else { return Sampler::DEFAULT };
+        let Some(value) = self.word(NAME) else { return Sampler::DEFAULT };
         let (parent_based, root) = match value.strip_prefix("parentbased_") {
             Some(root) => (true, root),
             None => (false, value.as_str()),
@@ -152,10 +160,10 @@ impl Reader<'_> {
         }
         let protocol = self.protocol(signal);
         let url = self.endpoint(signal, protocol)?;
-        let timeout = self.millis_of_signal(signal, "TIMEOUT", 10_000);
+        let timeout = self.timeout(signal);
         let gzip = match self.of_signal(signal, "COMPRESSION") {
-            Some((_, word)) if word == "gzip" => true,
-            Some((name, word)) if word != "none" => {
+            Some((_, word)) if word.eq_ignore_ascii_case("gzip") => true,
+            Some((name, word)) if !word.eq_ignore_ascii_case("none") => {
                 self.warn(&name, &word, "gzip or none", "nothing is compressed");
                 false
             }
@@ -176,9 +184,10 @@ impl Reader<'_> {
     /// `OTEL_TRACES_EXPORTER` and its like: a list, of which we know `otlp`.
     fn is_exported(&mut self, signal: Signal) -> bool {
         let name = format!("OTEL_{}_EXPORTER", signal.infix());
-        let Some(value) = self.text(&name) else { return true };
-        let mut is_exported = false;
+        let Some(value) = self.word(&name) else { return true };
+        let (mut is_exported, mut is_known) = (false, false);
         for exporter in value.split(',').map(str::trim).filter(|exporter| !exporter.is_empty()) {
+            is_known |= matches!(exporter, "otlp" | "none" | "prometheus");
             match exporter {
                 "otlp" => is_exported = true,
                 "none" => {}
@@ -187,14 +196,15 @@ impl Reader<'_> {
                 _ => self.warn(&name, exporter, "otlp or none", "it is left out"),
             }
         }
-        is_exported
+        // A list of nothing but mistakes is ignored.
+        is_exported || !is_known
     }
 
     fn protocol(&mut self, signal: Signal) -> Protocol {
         match self.of_signal(signal, "PROTOCOL") {
             None => Protocol::HttpProtobuf,
-            Some((_, word)) if word == "http/protobuf" => Protocol::HttpProtobuf,
-            Some((_, word)) if word == "grpc" => Protocol::Grpc,
+            Some((_, word)) if word.eq_ignore_ascii_case("http/protobuf") => Protocol::HttpProtobuf,
+            Some((_, word)) if word.eq_ignore_ascii_case("grpc") => Protocol::Grpc,
             Some((name, word)) => {
                 self.warn(&name, &word, "http/protobuf or grpc", "taken for http/protobuf");
                 Protocol::HttpProtobuf
@@ -216,8 +226,11 @@ impl Reader<'_> {
             Ok(mut url) => {
                 let is_common = !name.contains(signal.infix());
                 match protocol {
-                    Protocol::HttpProtobuf if is_common => url.path.push_str(signal.http_path()),
-                    Protocol::HttpProtobuf if url.path.is_empty() => url.path.push('/'),
+                    Protocol::HttpProtobuf if is_common => {
+                        url.path.truncate(url.path.trim_end_matches('/').len());
+                        url.path.push_str(signal.http_path());
+                    }
+                    // A signal's own is taken as it is.
                     Protocol::HttpProtobuf => {}
                     Protocol::Grpc => url.path = signal.grpc_path().to_owned(),
                 }
@@ -225,15 +238,24 @@ impl Reader<'_> {
             }
             Err(why) => {
                 let instead = format!("{why}; {} are not exported", signal.label());
-                self.warn(&name, &value, "http://HOST:PORT or https://HOST:PORT", &instead);
+                self.warn(&name, &Url::redacted(&value), "http://HOST:PORT or https://HOST:PORT", &instead);
                 None
             }
         }
     }
 
-    fn millis_of_signal(&mut self, signal: Signal, what: &str, default: u64) -> Duration {
-        let name = self.of_signal(signal, what).map(|(name, _)| name);
-        Duration::from_millis(name.map_or(default, |name| self.number(&name, default, 1)))
+    /// For one message: the exporter's time, or that of whoever hands it the message, whichever is less. 0 is no limit.
+    fn timeout(&mut self, signal: Signal) -> Duration {
+        const NO_LIMIT: Duration = Duration::from_secs(365 * 86_400);
+        let own = self.of_signal(signal, "TIMEOUT").map(|(name, _)| name);
+        let handed = match signal {
+            Signal::Traces => "OTEL_BSP_EXPORT_TIMEOUT",
+            Signal::Metrics => "OTEL_METRIC_EXPORT_TIMEOUT",
+            Signal::Logs => "OTEL_BLRP_EXPORT_TIMEOUT",
+        };
+        let own = own.map_or(10_000, |name| self.number(&name, 10_000, 0));
+        let limits = [own, self.number(handed, 30_000, 0)].into_iter().filter(|millis| *millis > 0);
+        limits.min().map_or(NO_LIMIT, Duration::from_millis).min(NO_LIMIT)
     }
 
     /// `name=value` pairs, as W3C Baggage writes them. Values may be credentials, so none is shown.

@@ -33,6 +33,7 @@ pub fn resource(get: impl Fn(&str) -> Option<String>, service_name: Option<&str>
     let in_pod = namespace.as_ref().zip(pod.as_ref()).map(|(namespace, pod)| format!("{namespace}.{pod}.{CONTAINER}"));
     derived("service.instance.id", in_pod.clone().or_else(random::uuid));
     derived("k8s.namespace.name", namespace);
+    derived("k8s.deployment.name", deployment(pod.as_deref(), get("SLIPSTREAM_WORKLOAD").as_deref()));
     derived("k8s.pod.name", pod);
     derived("k8s.pod.uid", get("SLIPSTREAM_POD_UID"));
     derived("k8s.node.name", get("SLIPSTREAM_NODE_NAME"));
@@ -46,6 +47,15 @@ pub fn resource(get: impl Fn(&str) -> Option<String>, service_name: Option<&str>
     }
     let attributes = attributes.iter().map(|(key, value)| attribute(key, value.as_str())).collect();
     (Resource { attributes, ..Resource::default() }, warnings)
+}
+
+/// The workload, where the pod has its name as a Deployment's pods have it: `<deployment>-<hash of its template>-<five letters or digits>`.
+fn deployment(pod: Option<&str>, workload: Option<&str>) -> Option<String> {
+    let workload = workload?;
+    let (template, own) = pod?.strip_prefix(workload)?.strip_prefix('-')?.split_once('-')?;
+    let is_random = |text: &str| text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+    let is_such = (6..=10).contains(&template.len()) && own.len() == 5 && is_random(template) && is_random(own);
+    is_such.then(|| workload.to_owned())
 }
 
 /// `OTEL_RESOURCE_ATTRIBUTES`. What cannot be read is discarded as a whole (Resource SDK, "Specifying resource information via an environment variable").
@@ -101,6 +111,21 @@ mod tests {
             ("k8s.container.name", "slipstream-proxy"),
         ] {
             assert_eq!(attributes.get(key).map(String::as_str), Some(value), "{key}");
+        }
+    }
+
+    #[test]
+    fn a_deployments_pod_is_known_by_its_name() {
+        for (pod, workload, is_deployments) in [
+            ("web-7d4b9c8f6d-x2k9p", "web", true),
+            ("web-api-7d4b9c8f6d-x2k9p", "web-api", true),
+            ("web-0", "web", false),
+            ("web-x2k9p", "web", false),
+            ("web-7d4b9c8f6d-x2k9p", "api", false),
+        ] {
+            let pod = [("SLIPSTREAM_POD_NAME", pod), ("SLIPSTREAM_WORKLOAD", workload)];
+            let found = of(&pod, None).0.get("k8s.deployment.name").cloned();
+            assert_eq!(found, is_deployments.then(|| workload.to_owned()), "{pod:?}");
         }
     }
 

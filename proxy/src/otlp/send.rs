@@ -87,11 +87,10 @@ impl Exporter {
                     return self.tell(why);
                 }
                 Reply::Later(why, after) => {
-                    let next = Instant::now() + after.unwrap_or_else(|| random::about(wait));
+                    // What it asks for may be beyond all time.
+                    let next = Instant::now().checked_add(after.unwrap_or_else(|| random::about(wait)));
                     self.tell(why);
-                    if next >= until {
-                        return;
-                    }
+                    let Some(next) = next.filter(|next| *next < until) else { return };
                     sleep_until(next).await;
                     wait = (wait * 3 / 2).min(LONGEST_WAIT);
                     self.exports.add_retry(self.signal);
@@ -158,7 +157,7 @@ impl Exporter {
 
     fn request(&self, body: Bytes) -> hyper::http::Result<Request<Full<Bytes>>> {
         let Target { url, headers, gzip, timeout, protocol, .. } = &self.target;
-        let mut request = Request::post(url.path.as_str()).header("user-agent", AGENT);
+        let mut request = Request::post(url.target()).header("user-agent", AGENT);
         match protocol {
             Protocol::HttpProtobuf => {
                 request = request.header("host", url.authority()).header("content-type", "application/x-protobuf");
@@ -168,7 +167,7 @@ impl Exporter {
             }
             Protocol::Grpc => {
                 let scheme = if url.is_tls { "https" } else { "http" };
-                let whole = format!("{scheme}://{}{}", url.authority(), url.path);
+                let whole = format!("{scheme}://{}{}", url.authority(), url.target());
                 request = request.uri(whole).header("content-type", "application/grpc").header("te", "trailers");
                 request = request.header("grpc-timeout", format!("{}m", timeout.as_millis().min(99_999_999)));
                 if *gzip {

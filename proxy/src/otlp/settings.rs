@@ -79,12 +79,14 @@ pub struct Url {
     /// An IPv6 address without brackets.
     pub host: String,
     pub port: u16,
-    /// Without a slash at its end; may be empty.
+    /// As it was given; may be empty.
     pub path: String,
+    /// With its question mark; may be empty.
+    pub query: String,
 }
 
 impl Url {
-    /// Errors: what is wrong with it. `usual_port` where it has none.
+    /// Errors: what is wrong with it. `usual_port` where it has none; of https that is 443, where a gateway in front of a collector listens.
     pub fn parse(text: &str, is_tls: Option<bool>, usual_port: u16) -> Result<Url, &'static str> {
         let (is_tls, rest) = match text.split_once("://") {
             Some(("http", rest)) => (false, rest),
@@ -96,9 +98,10 @@ impl Url {
                 None => return Err("it begins with neither http:// nor https://"),
             },
         };
-        if rest.contains(['?', '#', '@', ' ']) {
-            return Err("a query, a fragment, a user or a space has no place in it");
+        if rest.contains(['#', '@', ' ']) {
+            return Err("a fragment, a user or a space has no place in it");
         }
+        let (rest, query) = rest.find('?').map_or((rest, ""), |at| rest.split_at(at));
         let (authority, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
         let (host, port) = match authority.strip_prefix('[').and_then(|inner| inner.split_once(']')) {
             Some((host, "")) => (host, None),
@@ -113,9 +116,25 @@ impl Url {
         }
         let port = match port {
             Some(port) => port.parse().ok().filter(|port| *port > 0).ok_or("its port is no number of 1 to 65535")?,
+            None if text.starts_with("https://") => 443,
             None => usual_port,
         };
-        Ok(Url { is_tls, host: host.to_owned(), port, path: path.trim_end_matches('/').to_owned() })
+        Ok(Url { is_tls, host: host.to_owned(), port, path: path.to_owned(), query: query.to_owned() })
+    }
+
+    /// What a request asks for.
+    pub fn target(&self) -> String {
+        format!("{}{}", if self.path.is_empty() { "/" } else { &self.path }, self.query)
+    }
+
+    /// A text that may be a URL, without what in it may be a secret: a user, a query.
+    pub fn redacted(text: &str) -> String {
+        let text = text.split_once('?').map_or(text.to_owned(), |(before, _)| format!("{before}?..."));
+        match (text.find("://"), text.rfind('@')) {
+            (Some(scheme), Some(at)) if at > scheme => format!("{}://...{}", &text[..scheme], &text[at..]),
+            (None, Some(at)) => format!("...{}", &text[at..]),
+            _ => text,
+        }
     }
 
     /// `host:port`, as in `Host` and `:authority`.
@@ -140,8 +159,9 @@ mod tests {
         for (text, shown) in [
             ("http://c:4318", "http://c:4318"),
             ("http://c", "http://c:4318"),
-            ("https://c.example/base/", "https://c.example:4318/base"),
-            ("http://[::1]:1/", "http://[::1]:1"),
+            ("https://c.example/base/", "https://c.example:443/base/"),
+            ("https://c:4318?key=secret", "https://c:4318"),
+            ("http://[::1]:1/", "http://[::1]:1/"),
             ("http://[::1]", "http://[::1]:4318"),
         ] {
             assert_eq!(Url::parse(text, None, 4318).map(|url| url.to_string()), Ok(shown.to_owned()), "{text}");
@@ -155,11 +175,24 @@ mod tests {
             "http://c:x",
             "http://c:99999",
             "http://u@c",
-            "http://c/?a=b",
             "http://[::1]x",
             "http://a b",
         ] {
             assert!(Url::parse(text, None, 4318).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn target_has_the_query_and_nothing_that_is_shown_has_a_secret() {
+        let url = Url::parse("https://c/v1/traces/?key=secret", None, 4318).expect("a URL");
+        assert_eq!(
+            (url.target(), url.to_string()),
+            ("/v1/traces/?key=secret".into(), "https://c:443/v1/traces/".into())
+        );
+        for (text, shown) in
+            [("http://user:pass@c:1/x?key=1", "http://...@c:1/x?..."), ("user@c", "...@c"), ("http://c", "http://c")]
+        {
+            assert_eq!(Url::redacted(text), shown);
         }
     }
 }

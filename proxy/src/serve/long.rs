@@ -113,7 +113,8 @@ impl Exchange<'_> {
         let mut interims = 0;
         let head = loop {
             let read = read_head(lease.stream(), &mut buf, self.head.method, fields, &head_deadline);
-            let head = match upload.with(pin!(read)).await? {
+            let read = upload.with(pin!(read)).await.inspect_err(|fault| told.failed(*fault))?;
+            let head = match read {
                 Ok(head) => head,
                 Err(none) => {
                     told.failed(none.fault);
@@ -137,7 +138,8 @@ impl Exchange<'_> {
             }
             if let Some(out) = self.interim(&head, buf.filled(), fields) {
                 let upto = out.len();
-                let (_, outcome, _) = upload.with(pin!(transport.send(out, 0..upto, site.idle_deadline()))).await?;
+                let sent = upload.with(pin!(transport.send(out, 0..upto, site.idle_deadline()))).await;
+                let (_, outcome, _) = sent.inspect_err(|fault| told.failed(*fault))?;
                 if outcome.is_err() {
                     return Err(Leave::FAULT);
                 }

@@ -314,6 +314,10 @@ fn in_vain(why: Outcome) -> &'static str {
         Outcome::Vary => "slipstream; fwd=uri-miss; collapsed=?0; detail=vary",
         Outcome::Error => "slipstream; fwd=uri-miss; collapsed=?0; detail=error",
         Outcome::Timeout => "slipstream; fwd=uri-miss; collapsed=?0; detail=timeout",
+        Outcome::Memory => "slipstream; fwd=uri-miss; collapsed=?0; detail=memory",
+        Outcome::Pass => "slipstream; fwd=uri-miss; collapsed=?0; detail=pass",
+        Outcome::Lagged => "slipstream; fwd=uri-miss; collapsed=?0; detail=lagged",
+        Outcome::Aborted => "slipstream; fwd=uri-miss; collapsed=?0; detail=aborted",
         _ => "slipstream; fwd=uri-miss; collapsed=?0; detail=full",
     }
 }

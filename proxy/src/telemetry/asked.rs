@@ -53,8 +53,9 @@ impl Asked {
         }
         if keeps_state {
             for (n, line) in fields.all(bytes, Name::Tracestate).enumerate() {
-                asked.put(if n > 0 { b"," } else { b"" });
-                asked.put(line);
+                // Whole, or its last member would be another one.
+                asked.text.extend_from_slice(if n > 0 { b"," } else { b"" });
+                asked.text.extend_from_slice(line);
             }
         }
         asked.end(Place::State as usize);

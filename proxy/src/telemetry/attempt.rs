@@ -9,7 +9,7 @@ use super::durations::{ClientKey, ErrorType};
 use super::trace::{Context, Lines};
 use super::{AttemptStory, Record, SpanId, Story, Telling};
 use crate::buf::Buf;
-use crate::fault::Fault;
+use crate::fault::{Fault, Kind};
 use crate::http::Method;
 use crate::io::exact_ns;
 
@@ -196,7 +196,11 @@ impl Attempt {
         }
     }
 
+    /// That nobody waits for it any more is no failure of it.
     pub fn failed(&mut self, fault: Fault) {
+        if fault.kind == Kind::ClientGone {
+            return;
+        }
         self.error = ErrorType::of(fault);
         if let Some(story) = &mut self.story {
             story.fault = Some(fault);

@@ -2,7 +2,7 @@
 //!
 //! Unlike [`super::Counter`] any thread may add: a worker that finds a queue full, the control thread that sends.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 /// What is exported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,12 +54,22 @@ pub struct ExportCounters {
     items: [[AtomicU64; Outcome::LABELS.len()]; Signal::LABELS.len()],
     retries: [AtomicU64; Signal::LABELS.len()],
     lines: [AtomicU64; Line::LABELS.len()],
+    takes_records: AtomicBool,
 }
 
 impl ExportCounters {
     /// So many spans, metrics or records came to this end.
     pub fn add_items(&self, signal: Signal, outcome: Outcome, items: u64) {
         self.items[signal as usize][outcome as usize].fetch_add(items, Relaxed);
+    }
+
+    /// Log records are exported.
+    pub fn takes_records(&self) {
+        self.takes_records.store(true, Relaxed);
+    }
+
+    pub fn is_taking_records(&self) -> bool {
+        self.takes_records.load(Relaxed)
     }
 
     /// A request to the collector is sent once more.

@@ -14,7 +14,7 @@ use super::{Asked, Outcome, Place, RequestStory, Role, Story, Telling, WorkerCou
 use crate::config::{Forwarded, Pattern, RoutePolicy};
 use crate::fault::{Fault, Kind};
 use crate::h1::RequestHead;
-use crate::http::{Fields, Method, NameSet};
+use crate::http::{Fields, Method, Name, NameSet};
 use crate::io::exact_ns;
 
 /// A request whose head has come.
@@ -98,6 +98,15 @@ impl<'w> Record<'w> {
                 let came = Propagators::DEFAULT.extract(arrival.bytes, arrival.fields);
                 let theirs = came.context.map(|context| Context { is_sampled: false, ..context });
                 record.story = Some(record.tale(arrival, &came, theirs, is_logged));
+            }
+            None if arrival.fields.known().has(Name::Traceparent) => {
+                // Nothing is traced here, but a parent that is none must not reach the app: its trace begins here.
+                let propagators = Propagators::DEFAULT;
+                if propagators.extract(arrival.bytes, arrival.fields).context.is_none() {
+                    let (trace, span) = (telling.ids.trace(), telling.ids.span());
+                    let context = Context { trace, span, is_sampled: false };
+                    record.onward = Some(Onward { context, propagators, keeps_state: false });
+                }
             }
             None => {}
         }

@@ -90,8 +90,8 @@ impl Propagators {
         if w3c.context.is_some() || !(self.b3 || self.b3multi) {
             return w3c;
         }
-        let context = if self.b3 { b3::extract(head, fields) } else { None };
-        let context = if context.is_none() && self.b3multi { b3::extract_multi(head, fields) } else { context };
+        // Whichever form goes on, both are read (OpenTelemetry, "B3 Requirements").
+        let context = b3::extract(head, fields).or_else(|| b3::extract_multi(head, fields));
         Came { context: context.unwrap_or_default().0, wish: context.unwrap_or_default().1, keeps_state: false }
     }
 

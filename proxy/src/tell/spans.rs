@@ -9,7 +9,7 @@ use super::redact;
 use crate::fault::Fault;
 use crate::http::Method;
 use crate::otlp::attribute;
-use crate::telemetry::{AttemptStory, Context, Outcome, Place, RequestStory, Role, Wait};
+use crate::telemetry::{AttemptStory, Context, Place, RequestStory, Role, Wait};
 
 /// `Span.flags`: the trace flag "sampled"; whether the parent is of another process is known; it is.
 const SAMPLED: u32 = 1;
@@ -119,7 +119,9 @@ fn of_wait(wait: &Wait, server: Context, clock: Clock) -> Span {
         flags: SAMPLED | KNOWS_REMOTE,
         ..Link::default()
     });
-    let outcome = wait.outcome.map(Outcome::label).unwrap_or("again");
+    let mut attributes = vec![attribute("slipstream.coalesce.role", Role::Follower.label())];
+    // Without one it looked for a flight once more.
+    attributes.extend(wait.outcome.map(|outcome| attribute("slipstream.coalesce.outcome", outcome.label())));
     Span {
         trace_id: server.trace.to_bytes().to_vec(),
         span_id: wait.span.to_bytes().to_vec(),
@@ -129,10 +131,7 @@ fn of_wait(wait: &Wait, server: Context, clock: Clock) -> Span {
         kind: SpanKind::Internal.into(),
         start_time_unix_nano: clock.unix_ns(wait.from_ns),
         end_time_unix_nano: clock.unix_ns(wait.to_ns),
-        attributes: vec![
-            attribute("slipstream.coalesce.role", Role::Follower.label()),
-            attribute("slipstream.coalesce.outcome", outcome),
-        ],
+        attributes,
         links: links.into_iter().collect(),
         ..Span::default()
     }

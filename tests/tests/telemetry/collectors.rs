@@ -143,24 +143,6 @@ on_both_drivers! { needs "tests/otel/build";
         collector.spans_until("what was told before the end", |spans| spans.len() == 2);
     }
 
-    fn numbers_by_otlp_are_those_of_the_page(driver: Driver) {
-        let scene = Scene::set(driver, Door::Http, |proxy| proxy.env("OTEL_METRIC_EXPORT_INTERVAL", "100"));
-        for _ in 0..3 {
-            let mut client = scene.client();
-            client.send(get("/", ""));
-            client.response();
-        }
-        let of_server = |name: &str| name == "http.server.request.duration";
-        scene.collector.metrics_until("three requests", |metrics| {
-            let points = metrics.iter().filter(|metric| of_server(&metric.name)).flat_map(|metric| &metric.points);
-            points.into_iter().any(|point| {
-                matches!(&point.measured, slipstream_tests::otel::Measured::Histogram { count: 3, .. })
-                    && text(&point.attributes, "http.request.method") == "GET"
-            })
-        });
-        assert_eq!(scene.proxy.metrics().sum("http_server_request_duration_seconds_count"), 3);
-    }
-
     fn access_log_has_the_span_of_its_request(driver: Driver) {
         let scene = Scene::set(driver, Door::Http, |proxy| proxy.policy("telemetry: {accessLog: on}"));
         let (server, _) = scene.ask(&get("/cart?sig=abc", &traceparent()));

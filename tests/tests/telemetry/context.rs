@@ -96,15 +96,25 @@ on_both_drivers! {
         assert_eq!((parent_of(&request).0.as_str(), parent_of(&request).2.as_str()), (TRACE, "00"));
     }
 
-    /// Also what is broken: it is none of ours.
-    fn without_an_endpoint_everything_passes_as_it_came(driver: Driver) {
+    fn without_an_endpoint_a_trace_passes_as_it_came(driver: Driver) {
         let app = App::ok();
         let proxy = Proxy::in_front_of(&app).driver(driver).start();
-        let lines = "traceparent: what\r\ntracestate: A\r\nb3: x\r\n";
+        let lines = format!("{}tracestate: a=1,,b=2\r\nb3: x\r\n", traceparent());
         let mut client = proxy.client();
-        client.send(get("/seen", lines));
+        client.send(get("/seen", &lines));
         client.response();
-        assert!(String::from_utf8_lossy(&app.received(0)).contains(lines));
+        assert!(String::from_utf8_lossy(&app.received(0)).contains(&lines));
+    }
+
+    fn without_an_endpoint_a_broken_parent_is_not_handed_on_either(driver: Driver) {
+        let app = App::ok();
+        let proxy = Proxy::in_front_of(&app).driver(driver).start();
+        let mut client = proxy.client();
+        client.send(get("/seen", "traceparent: what\r\ntracestate: a=1\r\nb3: x\r\n"));
+        client.response();
+        let request = app.request_for("/seen");
+        assert_eq!(parent_of(&request).2, "00");
+        assert!(!request.fields.has("tracestate") && request.fields.get("b3") == Some("x"));
     }
 
     fn bad_variables_are_said_and_the_proxy_runs(driver: Driver) {

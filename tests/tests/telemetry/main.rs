@@ -6,5 +6,7 @@ mod backend;
 mod coalesced;
 mod collectors;
 mod context;
+mod doors;
+mod numbers;
 mod scene;
 mod spans;

@@ -19,7 +19,8 @@ pub fn get(target: &str, lines: &str) -> String {
     format!("GET {target} HTTP/1.1\r\nHost: shop.example:8080\r\n{lines}\r\n")
 }
 
-/// Answers by path: `/status/404` with that status; `/close` closes the second time that a connection is used; `/never` does not answer.
+/// Answers by path: `/status/404` with that status; `/close` closes the second time that a connection is used; `/never` does not answer, `/part` not
+/// whole.
 pub fn app() -> App {
     App::scripted(|mut conn| {
         let mut served = 0;
@@ -28,6 +29,11 @@ pub fn app() -> App {
             let target = request.target.clone();
             let status = target.strip_prefix("/status/").unwrap_or("200").split(['?', '/']).next().unwrap().to_owned();
             if target.starts_with("/never") {
+                conn.closed();
+                return;
+            }
+            if target.starts_with("/part") {
+                conn.send("HTTP/1.1 200 X\r\nContent-Length: 100\r\n\r\nok");
                 conn.closed();
                 return;
             }

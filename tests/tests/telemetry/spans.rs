@@ -1,7 +1,7 @@
 //! Names, kinds, parents, status and every attribute, against the semantic conventions.
 
 use serde_json::json;
-use slipstream_tests::otel::{Collector, Kind, Status};
+use slipstream_tests::otel::{Collector, Kind, Span, Status};
 use slipstream_tests::{Certs, Client, Origin, Proxy, Refusing, Tls, on_both_drivers};
 
 use crate::scene::{
@@ -126,11 +126,18 @@ on_both_drivers! { needs "tests/otel/build";
         client.send(get("/never", ""));
         scene.app.wait_to_see("/never");
         client.reset();
-        for span in scene.next(2) {
-            assert_eq!(span.status, Status::Unset, "{span:?}");
-            assert_eq!(span.attributes.get("slipstream.cancelled"), Some(&json!(true)), "{span:?}");
-            assert!(!span.attributes.contains_key("error.type"), "{span:?}");
-        }
+        cancelled(&scene.next(2));
+    }
+
+    fn caller_that_leaves_in_the_answer_is_no_error(driver: Driver) {
+        let scene = Scene::on(driver);
+        let mut client = scene.client();
+        client.send(get("/part", ""));
+        client.response_head();
+        client.reset();
+        cancelled(&scene.next(2));
+        let failed = scene.proxy.metrics();
+        assert_eq!(failed.sum_where("http_client_request_duration_seconds_count", "error_type"), 0);
     }
 
     fn replay_is_a_second_attempt(driver: Driver) {
@@ -155,6 +162,14 @@ on_both_drivers! { needs "tests/otel/build";
         for attempt in [first, second] {
             scene.app.wait_to_see(&format!("traceparent: 00-{TRACE}-{}-01", attempt.span_id));
         }
+    }
+}
+
+fn cancelled(spans: &[Span]) {
+    for span in spans {
+        assert_eq!(span.status, Status::Unset, "{span:?}");
+        assert_eq!(span.attributes.get("slipstream.cancelled"), Some(&json!(true)), "{span:?}");
+        assert!(!span.attributes.contains_key("error.type"), "{span:?}");
     }
 }
 

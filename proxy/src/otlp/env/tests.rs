@@ -27,7 +27,7 @@ fn one_endpoint_is_for_all_signals_and_a_signals_own_comes_first() {
         ("OTEL_EXPORTER_OTLP_LOGS_PROTOCOL", "grpc"),
     ]);
     assert_eq!(url(settings.traces.as_ref()), "http://c:4318/base/v1/traces");
-    assert_eq!(url(settings.metrics.as_ref()), "https://m:4318/own");
+    assert_eq!(url(settings.metrics.as_ref()), "https://m:443/own");
     assert_eq!(url(settings.logs.as_ref()), "http://c:4318/opentelemetry.proto.collector.logs.v1.LogsService/Export");
     assert_eq!(warnings, Vec::<String>::new());
 }
@@ -73,6 +73,49 @@ fn samplers_are_those_of_the_specification() {
 }
 
 #[test]
+fn a_list_of_mistakes_alone_is_ignored_and_case_does_not_matter() {
+    let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c");
+    let (settings, warnings) =
+        read_from(&[endpoint, ("OTEL_PROPAGATORS", "jaeger"), ("OTEL_TRACES_EXPORTER", "zipkin")]);
+    assert_eq!((settings.propagators, settings.traces.is_some()), (Propagators::DEFAULT, true));
+    assert_eq!(warnings.len(), 2);
+    let (settings, _) = read_from(&[endpoint, ("OTEL_PROPAGATORS", "none"), ("OTEL_TRACES_EXPORTER", "none,zipkin")]);
+    assert_eq!((settings.propagators, settings.traces.is_some()), (Propagators::NONE, false));
+    let (settings, warnings) = read_from(&[
+        endpoint,
+        ("OTEL_PROPAGATORS", "B3"),
+        ("OTEL_TRACES_SAMPLER", "Always_Off"),
+        ("OTEL_EXPORTER_OTLP_COMPRESSION", "GZIP"),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "GRPC"),
+    ]);
+    assert_eq!(warnings, Vec::<String>::new());
+    let traces = settings.traces.unwrap();
+    assert!(settings.propagators.b3 && traces.gzip && traces.protocol == Protocol::Grpc);
+    assert_eq!(settings.sampler.root, Root::AlwaysOff);
+}
+
+#[test]
+fn the_least_of_the_timeouts_holds_and_0_is_none() {
+    let timeout = |variables: &[(&str, &str)]| {
+        let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c");
+        read_from(&[&[endpoint], variables].concat()).0.traces.unwrap().timeout
+    };
+    assert_eq!(timeout(&[]), Duration::from_secs(10));
+    assert_eq!(timeout(&[("OTEL_BSP_EXPORT_TIMEOUT", "700")]), Duration::from_millis(700));
+    assert_eq!(timeout(&[("OTEL_EXPORTER_OTLP_TIMEOUT", "0")]), Duration::from_secs(30));
+    let none = [("OTEL_EXPORTER_OTLP_TIMEOUT", "0"), ("OTEL_BSP_EXPORT_TIMEOUT", "0")];
+    assert!(timeout(&none) > Duration::from_secs(86_400));
+}
+
+#[test]
+fn a_signals_own_endpoint_is_taken_as_it_is_and_no_secret_is_shown() {
+    let (settings, _) = read_from(&[("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "https://c/in/?key=1")]);
+    assert_eq!(settings.traces.unwrap().url.target(), "/in/?key=1");
+    let (settings, warnings) = read_from(&[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://user:secret@c:4318")]);
+    assert!(settings.traces.is_none() && !warnings.concat().contains("secret"), "{warnings:?}");
+}
+
+#[test]
 fn what_cannot_be_warns_with_name_value_and_cure_and_the_default_holds() {
     let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c");
     for (name, value, says) in [
@@ -84,7 +127,8 @@ fn what_cannot_be_warns_with_name_value_and_cure_and_the_default_holds() {
         ("OTEL_BSP_MAX_QUEUE_SIZE", "100001", "1 to 100000"),
         ("OTEL_BLRP_MAX_EXPORT_BATCH_SIZE", "-1", "a whole number"),
         ("OTEL_METRIC_EXPORT_INTERVAL", "minute", "a whole number"),
-        ("OTEL_EXPORTER_OTLP_TIMEOUT", "0", "a whole number of 1"),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "10s", "a whole number"),
+        ("OTEL_BSP_EXPORT_TIMEOUT", "soon", "a whole number"),
         ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json", "http/protobuf or grpc"),
         ("OTEL_EXPORTER_OTLP_COMPRESSION", "zstd", "gzip or none"),
         ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "c:4318", "http://HOST:PORT"),

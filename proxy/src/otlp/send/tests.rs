@@ -57,7 +57,13 @@ impl Scripted {
                 }
             }
         });
-        let url = Url { is_tls: false, host: "127.0.0.1".to_owned(), port, path: "/v1/traces".to_owned() };
+        let url = Url {
+            is_tls: false,
+            host: "127.0.0.1".to_owned(),
+            port,
+            path: "/v1/traces".to_owned(),
+            query: String::new(),
+        };
         Scripted { url, asked }
     }
 
@@ -173,8 +179,11 @@ async fn what_it_cannot_take_now_is_sent_again_when_it_says() {
         let (counted, asked) = once(vec![answers(&[later.clone(), later, http("200 OK", "", "")])]).await;
         assert_eq!((counted, asked.len()), ([10, 0, 0, 0], 3), "{status}");
     }
-    let (counted, asked) = once(vec![answers(&[http("503 Service Unavailable", "Retry-After: 9\r\n", "")])]).await;
-    assert_eq!((counted, asked.len()), ([0, 0, 0, 10], 1), "later than there is time for");
+    for after in ["9", "9223372036854775807", "18446744073709551615"] {
+        let later = http("503 Service Unavailable", &format!("Retry-After: {after}\r\n"), "");
+        let (counted, asked) = once(vec![answers(&[later])]).await;
+        assert_eq!((counted, asked.len()), ([0, 0, 0, 10], 1), "{after}: later than there is time for");
+    }
 }
 
 #[tokio::test]
@@ -187,7 +196,13 @@ async fn whoever_does_not_answer_in_time_fails_what_it_was_sent() {
 
 #[tokio::test]
 async fn whoever_is_not_there_fails_what_it_was_sent() {
-    let gone = Url { is_tls: false, host: "127.0.0.1".to_owned(), port: 1, path: "/v1/traces".to_owned() };
+    let gone = Url {
+        is_tls: false,
+        host: "127.0.0.1".to_owned(),
+        port: 1,
+        path: "/v1/traces".to_owned(),
+        query: String::new(),
+    };
     let (mut exporter, exports) = exporter(&gone, |_| {});
     exporter.export(b"message".to_vec(), 10).await;
     assert_eq!(traces(&exports), [0, 0, 0, 10]);
@@ -220,7 +235,7 @@ async fn what_is_given_up_is_counted() {
 
 #[test]
 fn a_file_of_tls_that_cannot_be_used_is_named() {
-    let url = Url { is_tls: true, host: "c".to_owned(), port: 1, path: String::new() };
+    let url = Url { is_tls: true, host: "c".to_owned(), port: 1, path: String::new(), query: String::new() };
     let tls = TlsFiles { ca: Some("/no/such/ca.pem".into()), client: None };
     let target = Target { protocol: Protocol::Grpc, url, headers: Vec::new(), gzip: false, timeout: TIMEOUT, tls };
     let error = Exporter::new(Signal::Logs, target, Arc::default()).err().unwrap();

@@ -15,8 +15,12 @@ pub(super) fn exports(families: &mut Families, counters: &ExportCounters, rings:
     for (signal, outcomes) in Signal::LABELS.into_iter().zip(counters.items()) {
         for (outcome, mut count) in Outcome::LABELS.into_iter().zip(outcomes) {
             // The first queue is the ring of each worker.
-            if signal == Signal::Traces.label() && outcome == Outcome::LABELS[Outcome::QueueFull as usize] {
-                count += rings.spans_dropped;
+            if outcome == Outcome::LABELS[Outcome::QueueFull as usize] {
+                count += match signal {
+                    _ if signal == Signal::Traces.label() => rings.spans_dropped,
+                    _ if signal == Signal::Logs.label() && counters.is_taking_records() => rings.lines_dropped,
+                    _ => 0,
+                };
             }
             items.series([("signal", signal), ("outcome", outcome)], count);
         }

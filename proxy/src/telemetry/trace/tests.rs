@@ -90,8 +90,8 @@ fn b3_is_read_where_it_is_asked_for_and_w3c_comes_first() {
     for (propagators, lines, context) in [
         (single, line, Some(CONTEXT)),
         (multi, lines, Some(CONTEXT)),
-        (multi, line, None),
-        (single, lines, None),
+        (multi, line, Some(CONTEXT)),
+        (single, lines, Some(CONTEXT)),
         (Propagators::DEFAULT, line, None),
         (
             single,
