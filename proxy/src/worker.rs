@@ -34,7 +34,7 @@ const TASKS_FEW: usize = 64;
 const KEPT_FOR: Duration = Duration::from_secs(1);
 
 /// What a task that has ended leaves in the heap.
-const TASK_BYTES: usize = 6 * 1024;
+const TASK_BYTES: usize = 7 * 1024;
 
 /// A turn of a task that is longer is a stall: the others wait for it. Twice what the kernel's coarse clock can tell.
 const STALL_MIN: Duration = Duration::from_millis(8);

@@ -92,9 +92,9 @@ pub(super) struct Half {
 }
 
 impl Half {
-    fn new(ready: bool) -> Half {
+    fn new() -> Half {
         Half {
-            ready: Cell::new(ready),
+            ready: Cell::new(false),
             waker: Cell::new(None),
             due: Cell::new(Tick::NEVER),
             timer: Cell::new(Timer::StreamIdle),
@@ -102,6 +102,15 @@ impl Half {
             entry: Cell::new(None),
             fires_ms: Cell::new(u64::MAX),
         }
+    }
+
+    /// As a new one. It is in no wheel.
+    fn begin(&self, ready: bool) {
+        self.ready.set(ready);
+        self.waker.set(None);
+        self.due.set(Tick::NEVER);
+        self.expired.set(None);
+        self.fires_ms.set(u64::MAX);
     }
 
     fn wake(&self) {
@@ -131,8 +140,8 @@ impl Half {
 
 /// What the reactor knows of one descriptor.
 pub(super) struct Slot {
-    key: u32,
-    generation: u32,
+    key: Cell<u32>,
+    generation: Cell<u32>,
     pub read: Half,
     pub write: Half,
     watch: Cell<Watch>,
@@ -157,7 +166,36 @@ impl Slot {
     }
 
     fn token(&self) -> u64 {
-        u64::from(self.generation) << 32 | u64::from(self.key)
+        u64::from(self.generation.get()) << 32 | u64::from(self.key.get())
+    }
+
+    fn new() -> Slot {
+        Slot {
+            key: Cell::new(0),
+            generation: Cell::new(0),
+            read: Half::new(),
+            write: Half::new(),
+            watch: Cell::new(Watch::Nothing),
+            hung_up: Cell::new(false),
+            broken: Cell::new(false),
+            break_writes: Cell::new(None),
+            parked: Cell::new(None),
+            idle: Cell::new(false),
+        }
+    }
+
+    /// As a new one, whatever it was used for.
+    fn begin(&self, key: u32, generation: u32, writable: bool) {
+        self.key.set(key);
+        self.generation.set(generation);
+        self.read.begin(false);
+        self.write.begin(writable);
+        self.watch.set(Watch::Nothing);
+        self.hung_up.set(false);
+        self.broken.set(false);
+        self.break_writes.set(None);
+        self.parked.set(None);
+        self.idle.set(false);
     }
 }
 
@@ -181,12 +219,18 @@ impl Drop for SlotGuard {
     }
 }
 
+/// Slots are made so many at a time: they are all that a parked connection leaves on the heap, and beside each other they fill a page, where
+/// one by one each would hold a page that a task has left.
+const SLOTS_AT_ONCE: usize = 28;
+
 /// The worker's one place of waiting.
 pub struct Reactor {
     epoll: OwnedFd,
     timer: OwnedFd,
     turn: OwnedFd,
     slots: RefCell<slab::Slab<Rc<Slot>>>,
+    /// Slots of nobody.
+    spare: RefCell<Vec<Rc<Slot>>>,
     generation: Cell<u32>,
     wheel: RefCell<Wheel<(Rc<Slot>, Direction)>>,
     /// When the timerfd fires, in milliseconds; `u64::MAX`: it is not set.
@@ -210,6 +254,7 @@ impl Reactor {
             timer,
             turn,
             slots: RefCell::default(),
+            spare: RefCell::default(),
             generation: Cell::new(0),
             wheel: RefCell::new(Wheel::new(sys::clock_ns() / 1_000_000)),
             timer_ms: Cell::new(u64::MAX),
@@ -242,18 +287,12 @@ impl Reactor {
         self.generation.set(generation);
         let mut slots = self.slots.borrow_mut();
         let entry = slots.vacant_entry();
-        let slot = Rc::new(Slot {
-            key: entry.key() as u32,
-            generation,
-            read: Half::new(false),
-            write: Half::new(writable),
-            watch: Cell::new(Watch::Nothing),
-            hung_up: Cell::new(false),
-            broken: Cell::new(false),
-            break_writes: Cell::new(None),
-            parked: Cell::new(None),
-            idle: Cell::new(false),
+        let mut spare = self.spare.borrow_mut();
+        let slot = spare.pop().unwrap_or_else(|| {
+            spare.extend((1..SLOTS_AT_ONCE).map(|_| Rc::new(Slot::new())));
+            Rc::new(Slot::new())
         });
+        slot.begin(entry.key() as u32, generation, writable);
         entry.insert(slot.clone());
         SlotGuard { reactor: self.clone(), slot }
     }
@@ -312,9 +351,14 @@ impl Reactor {
         .await;
     }
 
-    fn remove(&self, slot: &Slot) {
-        self.slots.borrow_mut().try_remove(slot.key as usize);
+    fn remove(&self, slot: &Rc<Slot>) {
+        self.slots.borrow_mut().try_remove(slot.key.get() as usize);
         self.leave_wheel(slot);
+        let mut spare = self.spare.borrow_mut();
+        // Its owner's is the last one.
+        if Rc::strong_count(slot) == 1 && spare.len() < 2 * SLOTS_AT_ONCE {
+            spare.push(slot.clone());
+        }
     }
 
     fn leave_wheel(&self, slot: &Slot) {
