@@ -101,8 +101,10 @@ impl Stage {
         let app = Recorder::start();
         // Each case is sent whole and its sending side closed, as by a client that still reads.
         let proxy = Proxy::in_front_of(&app).driver(driver).policy("halfClose: keep").start();
+        let witnesses = Witnesses::start();
+        // After them: they may have to be compiled, and the admin server waits for a request for 10 s.
         let admin = Client::plain(proxy.admin());
-        Stage { proxy, app, witnesses: Witnesses::start(), admin, attempts: 0, tally: Tally::default() }
+        Stage { proxy, app, witnesses, admin, attempts: 0, tally: Tally::default() }
     }
 
     /// Plays one case. Errors: what differs, for people.

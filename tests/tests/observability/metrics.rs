@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use slipstream_tests::{App, Certs, Client, Proxy, Running, on_both_drivers};
+use slipstream_tests::{App, Certs, Client, Proxy, Running, eventually, on_both_drivers};
 
 const IDLE_SERIES_MAX: usize = 150;
 
@@ -29,7 +29,9 @@ fn docs_have_each_metric_and_no_other() {
     let (app, certs) = (App::ok(), Certs::new());
     let proxy = Proxy::in_front_of(&app).tls(certs.leaf(&["a.test"])).start();
     assert_eq!(proxy.client().get("/").status, 200);
-    let page = page(&proxy);
+    // A request is noted when it has ended, which is after its last byte.
+    let is_noted = |page: &String| page.contains("http_server_request_duration_seconds_count{");
+    let page = eventually("the request is noted", || Some(page(&proxy)).filter(is_noted));
     let of_page: BTreeSet<&str> =
         page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
     let docs = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/telemetry.md")).unwrap();

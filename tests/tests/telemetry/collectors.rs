@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpListener};
 use serde_json::Value;
 use slipstream_tests::{App, Driver, Metrics, Proxy, Running, on_both_drivers};
 
-use crate::scene::{Door, Scene, get, soon, text, traceparent};
+use crate::scene::{Door, Scene, get, soon, traceparent};
 
 /// A collector that treats each request by `answer`; `None`: it closes.
 fn collector(answer: impl Fn(usize) -> Option<String> + Send + 'static) -> SocketAddr {
