@@ -94,18 +94,18 @@ impl<'w> Record<'w> {
                     record.story = Some(record.tale(arrival, &came, Some(own), is_logged));
                 }
             }
-            None if is_logged => {
-                let came = Propagators::DEFAULT.extract(arrival.bytes, arrival.fields);
-                let theirs = came.context.map(|context| Context { is_sampled: false, ..context });
-                record.story = Some(record.tale(arrival, &came, theirs, is_logged));
-            }
-            None if arrival.fields.known().has(Name::Traceparent) => {
-                // Nothing is traced here, but a parent that is none must not reach the app: its trace begins here.
+            None if is_logged || arrival.fields.known().has(Name::Traceparent) => {
                 let propagators = Propagators::DEFAULT;
-                if propagators.extract(arrival.bytes, arrival.fields).context.is_none() {
+                let came = propagators.extract(arrival.bytes, arrival.fields);
+                if came.context.is_none() && arrival.fields.known().has(Name::Traceparent) {
+                    // Nothing is traced here, but a parent that is none must not reach the app: its trace begins here.
                     let (trace, span) = (telling.ids.trace(), telling.ids.span());
                     let context = Context { trace, span, is_sampled: false };
                     record.onward = Some(Onward { context, propagators, keeps_state: false });
+                }
+                if is_logged {
+                    let theirs = came.context.map(|context| Context { is_sampled: false, ..context });
+                    record.story = Some(record.tale(arrival, &came, theirs, is_logged));
                 }
             }
             None => {}

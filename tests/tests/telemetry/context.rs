@@ -107,14 +107,16 @@ on_both_drivers! {
     }
 
     fn without_an_endpoint_a_broken_parent_is_not_handed_on_either(driver: Driver) {
-        let app = App::ok();
-        let proxy = Proxy::in_front_of(&app).driver(driver).start();
-        let mut client = proxy.client();
-        client.send(get("/seen", "traceparent: what\r\ntracestate: a=1\r\nb3: x\r\n"));
-        client.response();
-        let request = app.request_for("/seen");
-        assert_eq!(parent_of(&request).2, "00");
-        assert!(!request.fields.has("tracestate") && request.fields.get("b3") == Some("x"));
+        for policy in ["telemetry: {accessLog: off}", "telemetry: {accessLog: on}"] {
+            let app = App::ok();
+            let proxy = Proxy::in_front_of(&app).driver(driver).policy(policy).start();
+            let mut client = proxy.client();
+            client.send(get("/seen", "traceparent: what\r\ntracestate: a=1\r\nb3: x\r\n"));
+            client.response();
+            let request = app.request_for("/seen");
+            assert_eq!(parent_of(&request).2, "00", "{policy}");
+            assert!(!request.fields.has("tracestate") && request.fields.get("b3") == Some("x"), "{policy}");
+        }
     }
 
     fn bad_variables_are_said_and_the_proxy_runs(driver: Driver) {
