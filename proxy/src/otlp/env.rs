@@ -107,15 +107,18 @@ impl Reader<'_> {
         let mut found = Propagators::NONE;
         let mut is_known = false;
         for name in value.split(',').map(str::trim).filter(|name| !name.is_empty()) {
-            is_known |= matches!(name, "tracecontext" | "b3" | "b3multi" | "baggage" | "none");
             match name {
                 "tracecontext" => found.tracecontext = true,
                 "b3" => found.b3 = true,
                 "b3multi" => found.b3multi = true,
                 // Baggage goes on as it came, whatever is said here.
                 "baggage" | "none" => {}
-                _ => self.warn(NAME, name, "tracecontext, baggage, b3, b3multi or none", "it is left out"),
+                _ => {
+                    self.warn(NAME, name, "tracecontext, baggage, b3, b3multi or none", "it is left out");
+                    continue;
+                }
             }
+            is_known = true;
         }
         // A list of nothing but mistakes is ignored.
         if is_known { found } else { Propagators::DEFAULT }
@@ -187,14 +190,17 @@ impl Reader<'_> {
         let Some(value) = self.word(&name) else { return true };
         let (mut is_exported, mut is_known) = (false, false);
         for exporter in value.split(',').map(str::trim).filter(|exporter| !exporter.is_empty()) {
-            is_known |= matches!(exporter, "otlp" | "none" | "prometheus");
             match exporter {
                 "otlp" => is_exported = true,
                 "none" => {}
                 // Served whatever is said here.
                 "prometheus" if signal == Signal::Metrics => {}
-                _ => self.warn(&name, exporter, "otlp or none", "it is left out"),
+                _ => {
+                    self.warn(&name, exporter, "otlp or none", "it is left out");
+                    continue;
+                }
             }
+            is_known = true;
         }
         // A list of nothing but mistakes is ignored.
         is_exported || !is_known

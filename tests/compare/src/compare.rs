@@ -83,6 +83,7 @@ pub fn run(options: &Options) -> Outcome<ExitCode> {
         envoy: options.envoy.clone().or_else(envoy_of_environment),
         varnish: options.varnish.clone(),
         collector: None,
+        admin: None,
     };
     let entrants = entrants(options, &programs);
     let folder = tempfile::tempdir()?;

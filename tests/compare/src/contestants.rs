@@ -71,6 +71,8 @@ pub struct Programs {
     pub varnish: Option<PathBuf>,
     /// Where spans go instead of to one of this crate's.
     pub collector: Option<SocketAddr>,
+    /// Where the proxy's admin server listens; `None`: it has none.
+    pub admin: Option<SocketAddr>,
 }
 
 impl Contestant {
@@ -94,10 +96,7 @@ impl Contestant {
 
     /// How the names of the threads start that carry its connections; "" is any name.
     pub fn worker_threads(self) -> &'static str {
-        match self {
-            _ if self.is_slipstream() => "worker-",
-            _ => "",
-        }
+        if self.is_slipstream() { "worker-" } else { "" }
     }
 
     fn is_slipstream(self) -> bool {
@@ -184,16 +183,15 @@ impl Contestant {
     pub fn command(self, program: &Path, programs: &Programs, ground: &Ground) -> io::Result<Option<Command>> {
         let mut command = Command::new(program);
         match self {
-            Self::Epoll => slipstream(&mut command, "epoll", programs, ground),
-            Self::EpollOff => {
-                slipstream(&mut command, "epoll", programs, ground);
-                command.args(["--coalesce", "off"]);
+            Self::Epoll | Self::EpollOff | Self::EpollSome | Self::EpollAll | Self::IoUring => {
+                let driver = if self == Self::IoUring { "io_uring" } else { "epoll" };
+                slipstream(&mut command, driver, programs, ground);
+                if self == Self::EpollOff {
+                    command.args(["--coalesce", "off"]);
+                }
+                let collector = programs.collector.unwrap_or(ground.sink);
+                command.envs(self.traced().map(|share| tracing(share, collector)).into_iter().flatten());
             }
-            Self::EpollSome | Self::EpollAll => {
-                slipstream(&mut command, "epoll", programs, ground);
-                command.envs(tracing(self.traced(), programs.collector.unwrap_or(ground.sink)));
-            }
-            Self::IoUring => slipstream(&mut command, "io_uring", programs, ground),
             Self::Nginx => {
                 let config = write(ground, "nginx.conf", &nginx_config(ground))?;
                 command.arg("-c").arg(config).arg("-e").arg(ground.folder.join("nginx-error.log"));
@@ -258,10 +256,8 @@ fn write(ground: &Ground, name: &str, text: &str) -> io::Result<PathBuf> {
 
 fn slipstream(command: &mut Command, driver: &str, programs: &Programs, ground: &Ground) {
     let workers = ground.setup.workers.to_string();
-    command.arg("run").args(["--workers", &workers, "--io-driver", driver]);
-    if !programs.proxy_arguments.iter().any(|argument| argument.starts_with("--admin")) {
-        command.args(["--admin", "off"]);
-    }
+    let admin = programs.admin.map_or_else(|| "off".to_string(), |admin| admin.to_string());
+    command.arg("run").args(["--workers", &workers, "--admin", &admin, "--io-driver", driver]);
     command.args(["--listen", &format!("http://{}", ground.plain), "--listen", &format!("https://{}", ground.tls)]);
     command.args(["--upstream", &format!("http://{}", ground.origin)]);
     command.arg("--tls-cert").arg(&ground.files.chain).arg("--tls-key").arg(&ground.files.key);
@@ -269,9 +265,8 @@ fn slipstream(command: &mut Command, driver: &str, programs: &Programs, ground: 
 }
 
 /// For spans alone. They leave in messages of 512, after a fifth of a second at the latest: within the turn that they are of.
-fn tracing(share: Option<f64>, collector: SocketAddr) -> Vec<(&'static str, String)> {
-    let Some(share) = share else { return Vec::new() };
-    vec![
+fn tracing(share: f64, collector: SocketAddr) -> [(&'static str, String); 7] {
+    [
         ("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://{collector}")),
         ("OTEL_TRACES_SAMPLER", "traceidratio".into()),
         ("OTEL_TRACES_SAMPLER_ARG", share.to_string()),

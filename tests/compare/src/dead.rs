@@ -49,8 +49,8 @@ pub fn run(options: &Options) -> Outcome<ExitCode> {
         let admin = process::free_port()?;
         let programs = Programs {
             proxy: options.proxy.clone().map_or_else(compare::beside_us, Ok)?,
-            proxy_arguments: vec![format!("--admin={admin}")],
             collector: Some(collector),
+            admin: Some(admin),
             ..Programs::default()
         };
         let path = folder.path().to_path_buf();

@@ -103,7 +103,8 @@ impl Bench {
         let Some(mut command) = contestant.command(&program, &self.programs, &ground)? else {
             return Ok(Started { pids: Vec::new(), target: self.origin, running: None, sink: None, _cache: cache });
         };
-        let sink = contestant.traced().map(|_| self.start_sink(contestant, ground.sink)).transpose()?;
+        let has_sink = contestant.traced().is_some() && self.programs.collector.is_none();
+        let sink = has_sink.then(|| self.start_sink(contestant, ground.sink)).transpose()?;
         if let Some(mut runner) = runner {
             runner.arg(command.get_program()).args(command.get_args());
             runner.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));

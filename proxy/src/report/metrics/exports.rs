@@ -12,16 +12,14 @@ pub(super) struct Rings {
 pub(super) fn exports(families: &mut Families, counters: &ExportCounters, rings: &Rings) {
     let help = "Spans, metrics and log records for a collector, by what became of them.";
     let items = families.family("slipstream_export_items_total", Kind::Counter, "{item}", help);
-    for (signal, outcomes) in Signal::LABELS.into_iter().zip(counters.items()) {
-        for (outcome, mut count) in Outcome::LABELS.into_iter().zip(outcomes) {
-            // The first queue is the ring of each worker.
-            if outcome == Outcome::LABELS[Outcome::QueueFull as usize] {
-                count += match signal {
-                    _ if signal == Signal::Traces.label() => rings.spans_dropped,
-                    _ if signal == Signal::Logs.label() && counters.is_taking_records() => rings.lines_dropped,
-                    _ => 0,
-                };
-            }
+    // The first queue is the ring of each worker.
+    let mut counts = counters.items();
+    counts[Signal::Traces as usize][Outcome::QueueFull as usize] += rings.spans_dropped;
+    if counters.is_taking_records() {
+        counts[Signal::Logs as usize][Outcome::QueueFull as usize] += rings.lines_dropped;
+    }
+    for (signal, outcomes) in Signal::LABELS.into_iter().zip(counts) {
+        for (outcome, count) in Outcome::LABELS.into_iter().zip(outcomes) {
             items.series([("signal", signal), ("outcome", outcome)], count);
         }
     }
@@ -32,10 +30,9 @@ pub(super) fn exports(families: &mut Families, counters: &ExportCounters, rings:
     }
     let help = "Lines of the access log, by what became of them.";
     let lines = families.family("slipstream_access_log_lines_total", Kind::Counter, "{line}", help);
-    for (outcome, mut count) in Line::LABELS.into_iter().zip(counters.lines()) {
-        if outcome == Line::LABELS[Line::Dropped as usize] {
-            count += rings.lines_dropped;
-        }
+    let mut counts = counters.lines();
+    counts[Line::Dropped as usize] += rings.lines_dropped;
+    for (outcome, count) in Line::LABELS.into_iter().zip(counts) {
         lines.series([("outcome", outcome)], count);
     }
 }
